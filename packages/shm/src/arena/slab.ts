@@ -1,0 +1,286 @@
+import { KernelError } from '../errors/kernel-error.ts';
+import type { Machine } from '../machine/machine.ts';
+import { MAX_TASKS } from '../machine/header.ts';
+import type { Mem } from '../memory/mem.ts';
+import { spinLock, spinUnlock } from '../sync/spin.ts';
+import { syncPoint } from '../sync/sync-point.ts';
+import type { StructInfo } from './struct.ts';
+
+const INDEX_BITS = 22;
+const INDEX_MASK = (1 << INDEX_BITS) - 1;
+const GEN_MASK = 0x3ff;
+const MAX_CHUNKS = 1024;
+const CHUNK_WORDS = 32768;
+const MAX_CHUNK_SLOTS = 4096;
+/** Slots that move between a task's magazine and the shared depot at a time. */
+const BATCH = 32;
+const MAG_SLOTS = BATCH * 2;
+
+const CTL_CHUNKS = 0;
+const CTL_LOCK = 1;
+const CTL_DEPOT = 2;
+const CTL_DIR = 16;
+const CTL_MAGS = CTL_DIR + MAX_CHUNKS;
+const CTL_WORDS = CTL_MAGS + MAX_TASKS + 1;
+
+/** Words that every slot of a debugging machine has beside it: site and task of the last allocation or free. */
+const DEBUG_WORDS = 2;
+const POISON = 0x6b6b6b6b;
+
+/**
+ * A table of equal structs in the arena. A *ref* is index (22 bits) and generation (10 bits, odd while live) of a slot, so a
+ * stale ref is detected. Allocation takes from the task's own magazine; magazines exchange batches of 32 with a lock-free depot.
+ */
+export class Slab {
+  readonly machine: Machine;
+  readonly struct: StructInfo;
+  readonly #mem: Mem;
+  readonly #ctl: number;
+  readonly #words: number;
+  readonly #shift: number;
+  readonly #mask: number;
+  readonly #debug: boolean;
+  readonly #bases = new Int32Array(MAX_CHUNKS);
+  #mag = 0;
+
+  constructor(machine: Machine, declared: StructInfo) {
+    this.machine = machine;
+    this.struct = declared;
+    this.#mem = machine.mem;
+    this.#words = declared.$words;
+    this.#debug = machine.options.debugObjects;
+    this.#ctl = machine.root(`slab:${declared.$name}:${declared.$words}`, CTL_WORDS);
+    let shift = 0;
+    while (2 << shift <= MAX_CHUNK_SLOTS && (2 << shift) * this.#words <= CHUNK_WORDS) shift++;
+    this.#shift = shift;
+    this.#mask = (1 << shift) - 1;
+  }
+
+  /**
+   * A zeroed live slot.
+   * @param site static name of the caller, for fault injection and reports.
+   * @throws KernelError ENOMEM when the arena is full or a fault is injected.
+   */
+  alloc(site: string): number {
+    const slot = this.allocRaw(site);
+    const p = this.#slotAt(slot & INDEX_MASK);
+    this.#mem.i32.fill(0, p + 1, p + this.#words);
+    return slot;
+  }
+
+  /** Like {@link alloc}, with the words behind the header left as they were: the caller sets every one. */
+  allocRaw(site: string): number {
+    syncPoint('slab.alloc');
+    if (this.machine.faults.armed) this.machine.faults.check(site);
+    const { i32 } = this.#mem;
+    const mag = this.#magazine();
+    if (i32[mag] === 0) this.#refill(mag, site);
+    const count = i32[mag]! - 1;
+    const index = i32[mag + 1 + count]!;
+    i32[mag] = count;
+    const p = this.#slotAt(index);
+    const gen = ((i32[p]! >>> INDEX_BITS) + 1) & GEN_MASK;
+    i32[p] = gen << INDEX_BITS;
+    if (this.#debug) this.#mark(index, site);
+    return (gen << INDEX_BITS) | index;
+  }
+
+  /** Word of the slot behind `ref`. A null or stale ref is a BUG (`use-after-free`) that names who freed it. */
+  at(ref: number): number {
+    const index = ref & INDEX_MASK;
+    const base = this.#bases[index >>> this.#shift]!;
+    if (base !== 0) {
+      const p = base + (index & this.#mask) * this.#words;
+      if (this.#mem.i32[p]! >>> INDEX_BITS === ref >>> INDEX_BITS && ref !== 0) return p;
+    }
+    return this.#atSlow(ref);
+  }
+
+  /** Word of the slot behind `ref`, or 0 when the ref is null or stale. */
+  tryAt(ref: number): number {
+    const gen = ref >>> INDEX_BITS;
+    if ((gen & 1) === 0) return 0;
+    const index = ref & INDEX_MASK;
+    if (index >>> this.#shift >= Atomics.load(this.#mem.i32, this.#ctl + CTL_CHUNKS)) return 0;
+    const p = this.#slotAt(index);
+    return this.#mem.i32[p]! >>> INDEX_BITS === gen ? p : 0;
+  }
+
+  /** The current ref of the live slot at word `p`, which must be a slot of this slab with index known to the caller. */
+  refOf(index: number): number {
+    return ((this.#mem.i32[this.#slotAt(index)]! >>> INDEX_BITS) << INDEX_BITS) | index;
+  }
+
+  /** Frees a live slot. Freeing a stale ref is a BUG. */
+  free(ref: number, site = 'free'): void {
+    syncPoint('slab.free');
+    const p = this.at(ref);
+    const index = ref & INDEX_MASK;
+    const { i32 } = this.#mem;
+    if (this.#debug) {
+      i32.fill(POISON, p + 3, p + this.#words);
+      this.#mark(index, site);
+    }
+    i32[p] = (((ref >>> INDEX_BITS) + 1) & GEN_MASK) << INDEX_BITS;
+    const mag = this.#magazine();
+    if (i32[mag] === MAG_SLOTS) this.#flush(mag, BATCH);
+    const count = i32[mag]!;
+    i32[mag + 1 + count] = index;
+    i32[mag] = count + 1;
+  }
+
+  /** Refs of all live slots, for checks on a quiet machine. */
+  *live(): Generator<number> {
+    const slots = this.slots;
+    for (let index = 0; index < slots; index++) {
+      const header = this.#mem.i32[this.#slotAt(index)]!;
+      if (((header >>> INDEX_BITS) & 1) === 1) yield (header & ~INDEX_MASK) | index;
+    }
+  }
+
+  /** Slots carved so far, live or free. */
+  get slots(): number {
+    return Atomics.load(this.#mem.i32, this.#ctl + CTL_CHUNKS) << this.#shift;
+  }
+
+  /** Who allocated (live slot) or freed (free slot) it last; undefined when the machine keeps no such record. */
+  lastTouch(ref: number): { site: string; task: number } | undefined {
+    if (!this.#debug) return undefined;
+    const at = this.#debugAt(ref & INDEX_MASK);
+    return { site: this.machine.string(this.#mem.i32[at]!), task: this.#mem.i32[at + 1]! };
+  }
+
+  /** Counts free slots in magazines and depot. The machine must be quiet. */
+  countFree(): number {
+    const { i32 } = this.#mem;
+    let free = 0;
+    for (let task = 1; task <= MAX_TASKS; task++) {
+      const mag = i32[this.#ctl + CTL_MAGS + task]!;
+      if (mag !== 0) free += i32[mag]!;
+    }
+    const batch = i32[this.#ctl + CTL_DEPOT]! & INDEX_MASK;
+    for (let head = batch; head !== 0; head = i32[this.#slotAt(head - 1) + 2]!) {
+      for (let slot = head; slot !== 0; slot = i32[this.#slotAt(slot - 1) + 1]!) free++;
+    }
+    return free;
+  }
+
+  /** Gives the magazine of a task that left or died back to the depot. */
+  drainMagazine(task: number): void {
+    const mag = Atomics.load(this.#mem.i32, this.#ctl + CTL_MAGS + task);
+    if (mag !== 0) while (this.#mem.i32[mag]! > 0) this.#flush(mag, Math.min(BATCH, this.#mem.i32[mag]!));
+  }
+
+  #magazine(): number {
+    if (this.#mag === 0) {
+      const word = this.#ctl + CTL_MAGS + this.machine.tid;
+      this.#mag = Atomics.load(this.#mem.i32, word);
+      if (this.#mag === 0) {
+        this.#mag = this.machine.arena.bump(MAG_SLOTS + 2, 'slab.magazine');
+        Atomics.store(this.#mem.i32, word, this.#mag);
+      }
+    }
+    return this.#mag;
+  }
+
+  #slotAt(index: number): number {
+    const chunk = index >>> this.#shift;
+    let base = this.#bases[chunk]!;
+    if (base === 0) {
+      base = Atomics.load(this.#mem.i32, this.#ctl + CTL_DIR + chunk);
+      this.#bases[chunk] = base;
+    }
+    return base + (index & this.#mask) * this.#words;
+  }
+
+  #refill(mag: number, site: string): void {
+    const { i32 } = this.#mem;
+    const depot = this.#ctl + CTL_DEPOT;
+    for (;;) {
+      syncPoint('slab.depot', depot);
+      const top = Atomics.load(i32, depot);
+      const head = top & INDEX_MASK;
+      if (head === 0) {
+        this.#grow(site);
+        continue;
+      }
+      const next = i32[this.#slotAt(head - 1) + 2]! & INDEX_MASK;
+      if (Atomics.compareExchange(i32, depot, top, tagged(top, next)) !== top) continue;
+      let count = 0;
+      for (let slot = head; slot !== 0; slot = i32[this.#slotAt(slot - 1) + 1]!) i32[mag + 1 + count++] = slot - 1;
+      i32[mag] = count;
+      return;
+    }
+  }
+
+  #flush(mag: number, count: number): void {
+    const { i32 } = this.#mem;
+    const from = i32[mag]! - count;
+    const indices = Array.from(i32.subarray(mag + 1 + from, mag + 1 + from + count));
+    i32[mag] = from;
+    this.#pushBatch(indices);
+  }
+
+  #pushBatch(indices: readonly number[]): void {
+    const { i32 } = this.#mem;
+    for (let i = 0; i < indices.length; i++)
+      i32[this.#slotAt(indices[i]!) + 1] = i + 1 < indices.length ? indices[i + 1]! + 1 : 0;
+    const head = indices[0]! + 1;
+    const depot = this.#ctl + CTL_DEPOT;
+    for (;;) {
+      syncPoint('slab.depot', depot);
+      const top = Atomics.load(i32, depot);
+      i32[this.#slotAt(head - 1) + 2] = top & INDEX_MASK;
+      if (Atomics.compareExchange(i32, depot, top, tagged(top, head)) === top) return;
+    }
+  }
+
+  #grow(site: string): void {
+    const { i32 } = this.#mem;
+    const lock = this.#ctl + CTL_LOCK;
+    spinLock(this.machine, lock);
+    try {
+      if ((Atomics.load(i32, this.#ctl + CTL_DEPOT) & INDEX_MASK) !== 0) return;
+      const chunk = Atomics.load(i32, this.#ctl + CTL_CHUNKS);
+      const slots = 1 << this.#shift;
+      if (chunk === MAX_CHUNKS || (chunk + 1) << this.#shift > INDEX_MASK - 1) {
+        throw new KernelError('ENOMEM', site, `slab ${this.struct.$name} is at its limit of ${chunk * slots} slots`);
+      }
+      const base = this.machine.arena.bump(slots * (this.#words + (this.#debug ? DEBUG_WORDS : 0)), site);
+      Atomics.store(i32, this.#ctl + CTL_DIR + chunk, base);
+      Atomics.store(i32, this.#ctl + CTL_CHUNKS, chunk + 1);
+      for (let first = slots - Math.min(BATCH, slots); first >= 0; first -= BATCH) {
+        this.#pushBatch(Array.from({ length: Math.min(BATCH, slots) }, (_, i) => (chunk << this.#shift) + first + i));
+      }
+    } finally {
+      spinUnlock(this.machine, lock);
+    }
+  }
+
+  #debugAt(index: number): number {
+    const chunk = index >>> this.#shift;
+    const base = this.#slotAt(chunk << this.#shift);
+    return base + (1 << this.#shift) * this.#words + (index & this.#mask) * DEBUG_WORDS;
+  }
+
+  #mark(index: number, site: string): void {
+    const at = this.#debugAt(index);
+    this.#mem.i32[at] = this.machine.intern(site);
+    this.#mem.i32[at + 1] = this.machine.tid;
+  }
+
+  #atSlow(ref: number): number {
+    const p = this.tryAt(ref);
+    if (p !== 0) return p;
+    const name = this.struct.$name;
+    if (ref === 0) return this.machine.diag.bug('null-ref', `${name}: null reference used`);
+    const index = ref & INDEX_MASK;
+    const last = index < this.slots ? this.lastTouch(ref) : undefined;
+    const who = last === undefined ? '' : `, last touched by task ${last.task} at ${last.site}`;
+    return this.machine.diag.bug('use-after-free', `${name} #${index} generation ${ref >>> INDEX_BITS} is gone${who}`);
+  }
+}
+
+function tagged(old: number, head: number): number {
+  return (((old >>> INDEX_BITS) + 1) << INDEX_BITS) | head;
+}

@@ -1,0 +1,39 @@
+;; Byte movers over the machine's shared memory. Assembled by tools/wasm/assemble.mjs into wasm-bytes.ts.
+(module
+  (import "env" "memory" (memory 1 65536 shared))
+
+  (func (export "copy") (param $dst i32) (param $src i32) (param $len i32)
+    (memory.copy (local.get $dst) (local.get $src) (local.get $len)))
+
+  (func (export "fill") (param $dst i32) (param $value i32) (param $len i32)
+    (memory.fill (local.get $dst) (local.get $value) (local.get $len)))
+
+  ;; 32-bit hash, four lanes of (rotl(lane + word * P2, 13) * P1) over 16-byte blocks, then the tail byte by byte.
+  (func (export "hash") (param $at i32) (param $len i32) (result i32)
+    (local $a i32) (local $b i32) (local $c i32) (local $d i32) (local $h i32) (local $end i32)
+    (local.set $a (i32.const 0x24234428))
+    (local.set $b (i32.const 0x85ebca77))
+    (local.set $c (i32.const 0))
+    (local.set $d (i32.const 0x61c8864f))
+    (local.set $end (i32.add (local.get $at) (i32.and (local.get $len) (i32.const -16))))
+    (block $done
+      (loop $next
+        (br_if $done (i32.eq (local.get $at) (local.get $end)))
+        (local.set $a (i32.mul (i32.rotl (i32.add (local.get $a) (i32.mul (i32.load (local.get $at)) (i32.const 0x85ebca77))) (i32.const 13)) (i32.const 0x9e3779b1)))
+        (local.set $b (i32.mul (i32.rotl (i32.add (local.get $b) (i32.mul (i32.load offset=4 (local.get $at)) (i32.const 0x85ebca77))) (i32.const 13)) (i32.const 0x9e3779b1)))
+        (local.set $c (i32.mul (i32.rotl (i32.add (local.get $c) (i32.mul (i32.load offset=8 (local.get $at)) (i32.const 0x85ebca77))) (i32.const 13)) (i32.const 0x9e3779b1)))
+        (local.set $d (i32.mul (i32.rotl (i32.add (local.get $d) (i32.mul (i32.load offset=12 (local.get $at)) (i32.const 0x85ebca77))) (i32.const 13)) (i32.const 0x9e3779b1)))
+        (local.set $at (i32.add (local.get $at) (i32.const 16)))
+        (br $next)))
+    (local.set $h (i32.add (local.get $len)
+      (i32.add (i32.add (i32.rotl (local.get $a) (i32.const 1)) (i32.rotl (local.get $b) (i32.const 7)))
+               (i32.add (i32.rotl (local.get $c) (i32.const 12)) (i32.rotl (local.get $d) (i32.const 18))))))
+    (local.set $end (i32.add (local.get $at) (i32.and (local.get $len) (i32.const 15))))
+    (block $tail
+      (loop $byte
+        (br_if $tail (i32.eq (local.get $at) (local.get $end)))
+        (local.set $h (i32.mul (i32.rotl (i32.add (local.get $h) (i32.mul (i32.load8_u (local.get $at)) (i32.const 0x165667b1))) (i32.const 11)) (i32.const 0x9e3779b1)))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br $byte)))
+    (local.set $h (i32.mul (i32.xor (local.get $h) (i32.shr_u (local.get $h) (i32.const 15))) (i32.const 0x85ebca77)))
+    (i32.xor (local.get $h) (i32.shr_u (local.get $h) (i32.const 13)))))

@@ -1,0 +1,61 @@
+import { WASM_BASE64 } from './wasm-bytes.ts';
+import { wasmHost, type WasmMemory } from './wasm-host.ts';
+
+/** Moves, fills and hashes bytes of one shared buffer. Offsets and lengths in bytes. */
+export interface Movers {
+  readonly kind: 'wasm' | 'js';
+  readonly copy: (dst: number, src: number, length: number) => void;
+  readonly fill: (at: number, value: number, length: number) => void;
+  /** 32-bit hash of `length` bytes, equal for both kinds of movers. */
+  readonly hash: (at: number, length: number) => number;
+}
+
+/** Movers at memcpy speed: `memory.copy` and `memory.fill` of a small wasm module over the same memory. */
+export function wasmMovers(memory: WasmMemory): Movers {
+  const host = wasmHost!;
+  const module = new host.Module(Buffer.from(WASM_BASE64, 'base64'));
+  const { copy, fill, hash } = new host.Instance(module, { env: { memory } }).exports as Movers;
+  return { kind: 'wasm', copy, fill, hash };
+}
+
+const P1 = 0x9e3779b1;
+const P2 = 0x85ebca77;
+
+function rotl(x: number, n: number): number {
+  return (x << n) | (x >>> (32 - n));
+}
+
+function lane(acc: number, word: number): number {
+  return Math.imul(rotl((acc + Math.imul(word, P2)) | 0, 13), P1);
+}
+
+/** The same movers in plain JavaScript, for hosts without threaded WebAssembly. */
+export function jsMovers(buffer: SharedArrayBuffer): Movers {
+  const u8 = new Uint8Array(buffer);
+  const view = new DataView(buffer);
+  return {
+    kind: 'js',
+    copy(dst, src, length) {
+      u8.copyWithin(dst, src, src + length);
+    },
+    fill(at, value, length) {
+      u8.fill(value, at, at + length);
+    },
+    hash(at, length) {
+      let [a, b, c, d] = [0x24234428, P2 | 0, 0, 0x61c8864f];
+      let p = at;
+      for (const end = at + (length & -16); p !== end; p += 16) {
+        a = lane(a, view.getInt32(p, true));
+        b = lane(b, view.getInt32(p + 4, true));
+        c = lane(c, view.getInt32(p + 8, true));
+        d = lane(d, view.getInt32(p + 12, true));
+      }
+      let h = (length + rotl(a, 1) + rotl(b, 7) + rotl(c, 12) + rotl(d, 18)) | 0;
+      for (const end = p + (length & 15); p !== end; p++) {
+        h = Math.imul(rotl((h + Math.imul(u8[p]!, 0x165667b1)) | 0, 11), P1);
+      }
+      h = Math.imul(h ^ (h >>> 15), P2);
+      return h ^ (h >>> 13);
+    },
+  };
+}

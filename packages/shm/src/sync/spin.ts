@@ -1,0 +1,80 @@
+import type { Machine } from '../machine/machine.ts';
+import { HEADER_AT, MachineHeader, TASK_DEAD, TaskStruct, taskAt } from '../machine/header.ts';
+import { syncPoint } from './sync-point.ts';
+
+const SPIN_TURNS = 200;
+const NAP_MS = 0.2;
+
+/**
+ * Takes a lock for a section of a few loads and stores; the word holds the owner's task id, 0 when free.
+ * A lock whose owner died is taken over: what it protects must be published by single stores.
+ * @kernel raw_spin_lock
+ */
+export function spinLock(machine: Machine, at: number): void {
+  syncPoint('spin.lock', at);
+  const { i32 } = machine.mem;
+  if (Atomics.compareExchange(i32, at, 0, machine.tid) !== 0) spinContended(machine, at);
+}
+
+/** @kernel raw_spin_unlock */
+export function spinUnlock(machine: Machine, at: number): void {
+  Atomics.store(machine.mem.i32, at, 0);
+  syncPoint('spin.unlock', at);
+}
+
+function spinContended(machine: Machine, at: number): void {
+  const { i32 } = machine.mem;
+  for (;;) {
+    for (let turn = 0; turn < SPIN_TURNS; turn++) {
+      if (Atomics.load(i32, at) === 0 && Atomics.compareExchange(i32, at, 0, machine.tid) === 0) return;
+    }
+    syncPoint('spin.retry', at);
+    const owner = Atomics.load(i32, at);
+    if (owner === 0) continue;
+    if (owner === machine.tid) machine.diag.bug('spin-recursion', `task ${owner} takes spin lock ${at} twice`);
+    if (ownerDied(machine, owner)) {
+      if (Atomics.compareExchange(i32, at, owner, machine.tid) === owner) return;
+    } else {
+      Atomics.wait(i32, at, owner, NAP_MS);
+    }
+  }
+}
+
+/**
+ * Takes one bit of a state word as a spin lock and returns the word's old value.
+ * The task's record names word and bit, so that the reaper can free it after a hard death.
+ */
+export function bitSpinLock(machine: Machine, at: number, bit: number): number {
+  syncPoint('spin.lock', at);
+  const { i32 } = machine.mem;
+  const task = machine.taskAt;
+  for (let turn = 1; ; turn++) {
+    const old = Atomics.or(i32, at, bit);
+    if ((old & bit) === 0) {
+      i32[task + TaskStruct.spinBit.at] = bit;
+      i32[task + TaskStruct.spinAt.at] = at;
+      return old;
+    }
+    for (let n = 0; n < SPIN_TURNS && (Atomics.load(i32, at) & bit) !== 0; n++);
+    if (turn % 8 === 0) {
+      syncPoint('spin.retry', at);
+      const now = Atomics.load(i32, at);
+      if ((now & bit) !== 0) Atomics.wait(i32, at, now, NAP_MS);
+    }
+  }
+}
+
+/** Frees a {@link bitSpinLock} and returns the word's value before, lock bit included. */
+export function bitSpinUnlock(machine: Machine, at: number, bit: number): number {
+  const old = Atomics.and(machine.mem.i32, at, ~bit);
+  machine.mem.i32[machine.taskAt + TaskStruct.spinAt.at] = 0;
+  syncPoint('spin.unlock', at);
+  return old;
+}
+
+/** True when task `id` is known to have died inside the kernel. */
+export function ownerDied(machine: Machine, id: number): boolean {
+  return (
+    MachineHeader.deaths.get(machine.mem, HEADER_AT) > 0 && TaskStruct.state.load(machine.mem, taskAt(id)) === TASK_DEAD
+  );
+}
