@@ -18,7 +18,7 @@ export class Arena {
   readonly #mem: Mem;
   readonly #ids = new Map<string, number>();
   readonly #texts = new Map<number, string>();
-  readonly #roots = new Map<string, number>();
+  readonly #roots = new Map<string, { readonly area: number; readonly size: number }>();
 
   constructor(machine: Machine) {
     this.#machine = machine;
@@ -88,25 +88,33 @@ export class Arena {
    * @throws UsageError when the name exists with another size.
    */
   root(name: string, count: number): number {
-    const known = this.#roots.get(name);
-    if (known !== undefined) return known;
-    const id = this.intern(name);
-    const head = HEADER_AT + H.rootHead.at;
-    let record = this.#findRecord(head, id);
-    record ||= this.#locked(() => {
-      const again = this.#findRecord(head, id);
-      if (again !== 0) return again;
-      const at = this.bump(4, name);
-      const area = this.bump(Math.max(16, count), name);
-      this.#mem.i32.set([Atomics.load(this.#mem.i32, head), id, count, area], at);
-      Atomics.store(this.#mem.i32, head, at);
-      return at;
-    });
-    const [size, area] = [this.#mem.i32[record + 2]!, this.#mem.i32[record + 3]!];
+    let known = this.#roots.get(name);
+    if (known === undefined) {
+      const record = this.#rootRecord(name, count);
+      known = { area: this.#mem.i32[record + 3]!, size: this.#mem.i32[record + 2]! };
+      this.#roots.set(name, known);
+    }
+    const { area, size } = known;
     if (size !== count)
       throw new UsageError(`root area ${name} has ${size} words, asked for ${count}: mixed versions?`);
-    this.#roots.set(name, area);
     return area;
+  }
+
+  #rootRecord(name: string, count: number): number {
+    const id = this.intern(name);
+    const head = HEADER_AT + H.rootHead.at;
+    return (
+      this.#findRecord(head, id) ||
+      this.#locked(() => {
+        const again = this.#findRecord(head, id);
+        if (again !== 0) return again;
+        const at = this.bump(4, name);
+        const area = this.bump(Math.max(16, count), name);
+        this.#mem.i32.set([Atomics.load(this.#mem.i32, head), id, count, area], at);
+        Atomics.store(this.#mem.i32, head, at);
+        return at;
+      })
+    );
   }
 
   /** Names of all root areas that begin with `prefix`. */

@@ -1,6 +1,6 @@
 import { KernelError } from '../errors/kernel-error.ts';
 import type { Machine } from '../machine/machine.ts';
-import { MAX_TASKS } from '../machine/header.ts';
+import { HEADER_AT, MachineHeader, MAX_TASKS } from '../machine/header.ts';
 import type { Mem } from '../memory/mem.ts';
 import { spinLock, spinUnlock } from '../sync/spin.ts';
 import { syncPoint } from '../sync/sync-point.ts';
@@ -26,6 +26,7 @@ const CTL_WORDS = CTL_MAGS + MAX_TASKS + 1;
 /** Words that every slot of a debugging machine has beside it: site and task of the last allocation or free. */
 const DEBUG_WORDS = 2;
 const POISON = 0x6b6b6b6b;
+const FAULT_MODE = HEADER_AT + MachineHeader.faultMode.at;
 
 /**
  * A table of equal structs in the arena. A *ref* is index (22 bits) and generation (10 bits, odd while live) of a slot, so a
@@ -64,15 +65,16 @@ export class Slab {
   alloc(site: string): number {
     const slot = this.allocRaw(site);
     const p = this.#slotAt(slot & INDEX_MASK);
-    this.#mem.i32.fill(0, p + 1, p + this.#words);
+    const { i32 } = this.#mem;
+    for (let at = p + 1, end = p + this.#words; at < end; at++) i32[at] = 0;
     return slot;
   }
 
   /** Like {@link alloc}, with the words behind the header left as they were: the caller sets every one. */
   allocRaw(site: string): number {
     syncPoint('slab.alloc');
-    if (this.machine.faults.armed) this.machine.faults.check(site);
     const { i32 } = this.#mem;
+    if (i32[FAULT_MODE] !== 0) this.machine.faults.check(site);
     const mag = this.#magazine();
     if (i32[mag] === 0) this.#refill(mag, site);
     const count = i32[mag]! - 1;

@@ -67,8 +67,11 @@ export class Trace {
     i32[this.#ring] = n + 1;
   }
 
-  /** The events that the rings of all tasks still hold, by time, then task, then order. */
-  read(): TraceEvent[] {
+  /**
+   * The events that the rings of all tasks still hold, by time, then task, then order.
+   * @param from the first event wanted of a task's ring; for readers that come again.
+   */
+  read(from: (task: number) => number = () => 0): TraceEvent[] {
     const { mem } = this.#machine;
     const size = MachineHeader.traceWords.get(mem, HEADER_AT);
     const events: TraceEvent[] = [];
@@ -76,16 +79,20 @@ export class Trace {
       const ring = TaskStruct.traceAt.get(mem, taskAt(task));
       if (ring === 0) continue;
       const end = Atomics.load(mem.i32, ring);
-      for (let n = Math.max(0, end - size); n < end; n++) {
+      const held: TraceEvent[] = [];
+      for (let n = Math.max(from(task), end - size, 0); n < end; n++) {
         const p = ring + HEAD_WORDS + (n & (size - 1)) * EVENT_WORDS;
-        events.push({
+        held.push({
           task,
-          seq: mem.i32[p + 1]!,
+          seq: n,
           timeMs: mem.f64[(p + 2) >>> 1]!,
           name: this.#machine.string(mem.i32[p]!),
           args: [mem.i32[p + 4]!, mem.i32[p + 5]!, mem.i32[p + 6]!, mem.i32[p + 7]!],
         });
       }
+      // What a live writer has overwritten meanwhile, or is overwriting, does not count.
+      const now = Atomics.load(mem.i32, ring);
+      for (const event of held) if (now === end || event.seq > now - size) events.push(event);
     }
     return events.toSorted((x, y) => x.timeMs - y.timeMs || x.task - y.task || x.seq - y.seq);
   }

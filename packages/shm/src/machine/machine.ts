@@ -51,6 +51,8 @@ export class Machine implements Disposable {
   readonly #locals = new Map<symbol, unknown>();
   readonly #reapHooks = new Map<string, (task: number) => void>();
   readonly #verifyHooks = new Map<string, (report: VerifyBuilder) => void>();
+  /** True while {@link deferWork} has work that has not run. */
+  hasDeferredWork = false;
   #deferred: (() => void)[] = [];
   #flushing = false;
   #left = false;
@@ -223,13 +225,10 @@ export class Machine implements Disposable {
     return futexWaitAsync(this, at, expected, timeoutMs, label);
   }
 
-  get hasDeferredWork(): boolean {
-    return this.#deferred.length > 0;
-  }
-
   /** Runs `fn` once the task holds no lock: at once when it holds none. @kernel task_work_add */
   deferWork(fn: () => void): void {
     this.#deferred.push(fn);
+    this.hasDeferredWork = true;
     this.flushWork();
   }
 
@@ -241,6 +240,7 @@ export class Machine implements Disposable {
       for (let fn = this.#deferred.shift(); fn !== undefined; fn = this.#deferred.shift()) fn();
     } finally {
       this.#flushing = false;
+      this.hasDeferredWork = this.#deferred.length > 0;
     }
   }
 

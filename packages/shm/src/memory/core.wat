@@ -8,6 +8,41 @@
   (func (export "fill") (param $dst i32) (param $value i32) (param $len i32)
     (memory.fill (local.get $dst) (local.get $value) (local.get $len)))
 
+  ;; Takes a lock word: notes (word index, info) in the task's record, whose count is at byte $held with the list behind it,
+  ;; then compare-exchanges the word from 0 to $mine. Returns the word's old value (0: taken), or -1 when the record is full.
+  (func (export "lockTake") (param $held i32) (param $limit i32) (param $info i32) (param $at i32) (param $mine i32) (result i32)
+    (local $n i32) (local $p i32)
+    (local.set $n (i32.load (local.get $held)))
+    (if (i32.ge_s (local.get $n) (local.get $limit)) (then (return (i32.const -1))))
+    (local.set $p (i32.add (local.get $held) (i32.shl (local.get $n) (i32.const 3))))
+    (i32.store offset=4 (local.get $p) (local.get $at))
+    (i32.store offset=8 (local.get $p) (local.get $info))
+    (i32.store (local.get $held) (i32.add (local.get $n) (i32.const 1)))
+    (i32.atomic.rmw.cmpxchg (i32.shl (local.get $at) (i32.const 2)) (i32.const 0) (local.get $mine)))
+
+  ;; Frees a lock word that holds $mine, give or take the $flags bits, and removes the note if it is the newest.
+  ;; Returns the flags that were set, plus 0x100 when the note is still there; -1 when the word is not the task's.
+  (func (export "lockDrop") (param $held i32) (param $flags i32) (param $at i32) (param $mine i32) (result i32)
+    (local $old i32) (local $last i32)
+    (local.set $old (i32.load (i32.shl (local.get $at) (i32.const 2))))
+    (if (i32.ne (i32.and (local.get $old) (i32.xor (local.get $flags) (i32.const -1))) (local.get $mine)) (then (return (i32.const -1))))
+    (local.set $old (i32.and (i32.atomic.rmw.xchg (i32.shl (local.get $at) (i32.const 2)) (i32.const 0)) (local.get $flags)))
+    (local.set $last (i32.sub (i32.load (local.get $held)) (i32.const 1)))
+    (if (i32.eq (i32.load offset=4 (i32.add (local.get $held) (i32.shl (local.get $last) (i32.const 3)))) (local.get $at))
+      (then (i32.store (local.get $held) (local.get $last)) (return (local.get $old))))
+    (i32.or (local.get $old) (i32.const 0x100)))
+
+  ;; Frees a lock word if it holds exactly $mine, and removes the note if it is the newest.
+  ;; Returns 0, 0x100 when the note is still there, or -1 when the word held something else and was left alone.
+  (func (export "lockDropExact") (param $held i32) (param $at i32) (param $mine i32) (result i32)
+    (local $last i32)
+    (if (i32.ne (i32.atomic.rmw.cmpxchg (i32.shl (local.get $at) (i32.const 2)) (local.get $mine) (i32.const 0)) (local.get $mine))
+      (then (return (i32.const -1))))
+    (local.set $last (i32.sub (i32.load (local.get $held)) (i32.const 1)))
+    (if (i32.eq (i32.load offset=4 (i32.add (local.get $held) (i32.shl (local.get $last) (i32.const 3)))) (local.get $at))
+      (then (i32.store (local.get $held) (local.get $last)) (return (i32.const 0))))
+    (i32.const 0x100))
+
   ;; 32-bit hash, four lanes of (rotl(lane + word * P2, 13) * P1) over 16-byte blocks, then the tail byte by byte.
   (func (export "hash") (param $at i32) (param $len i32) (result i32)
     (local $a i32) (local $b i32) (local $c i32) (local $d i32) (local $h i32) (local $end i32)

@@ -1,21 +1,34 @@
 import { WASM_BASE64 } from './wasm-bytes.ts';
 import { wasmHost, type WasmMemory } from './wasm-host.ts';
 
-/** Moves, fills and hashes bytes of one shared buffer. Offsets and lengths in bytes. */
+/** Moves, fills and hashes bytes of one shared buffer, and takes lock words. Offsets and lengths in bytes. */
 export interface Movers {
   readonly kind: 'wasm' | 'js';
   readonly copy: (dst: number, src: number, length: number) => void;
   readonly fill: (at: number, value: number, length: number) => void;
   /** 32-bit hash of `length` bytes, equal for both kinds of movers. */
   readonly hash: (at: number, length: number) => number;
+  /**
+   * Notes a lock in the task's record (count at byte `held`, at most `limit` pairs behind it), then takes its word (index
+   * `at`) from 0 to `mine`. Returns the word's old value, 0 when taken; -1 when the record is full.
+   */
+  readonly lockTake: (held: number, limit: number, info: number, at: number, mine: number) => number;
+  /**
+   * Frees a lock word that holds `mine` and perhaps some of `flags`. Returns those flags, plus 0x100 when the note in the
+   * record was not the newest and is still there; -1 when the word does not hold `mine`.
+   */
+  readonly lockDrop: (held: number, flags: number, at: number, mine: number) => number;
+  /** Frees a lock word that holds exactly `mine`: 0, or 0x100 when the note is still there; -1 when it held something else. */
+  readonly lockDropExact: (held: number, at: number, mine: number) => number;
 }
 
 /** Movers at memcpy speed: `memory.copy` and `memory.fill` of a small wasm module over the same memory. */
 export function wasmMovers(memory: WasmMemory): Movers {
   const host = wasmHost!;
   const module = new host.Module(Buffer.from(WASM_BASE64, 'base64'));
-  const { copy, fill, hash } = new host.Instance(module, { env: { memory } }).exports as Movers;
-  return { kind: 'wasm', copy, fill, hash };
+  const { copy, fill, hash, lockTake, lockDrop, lockDropExact } = new host.Instance(module, { env: { memory } })
+    .exports as Movers;
+  return { kind: 'wasm', copy, fill, hash, lockTake, lockDrop, lockDropExact };
 }
 
 const P1 = 0x9e3779b1;
@@ -32,6 +45,7 @@ function lane(acc: number, word: number): number {
 /** The same movers in plain JavaScript, for hosts without threaded WebAssembly. */
 export function jsMovers(buffer: SharedArrayBuffer): Movers {
   const u8 = new Uint8Array(buffer);
+  const i32 = new Int32Array(buffer);
   const view = new DataView(buffer);
   return {
     kind: 'js',
@@ -56,6 +70,30 @@ export function jsMovers(buffer: SharedArrayBuffer): Movers {
       }
       h = Math.imul(h ^ (h >>> 15), P2);
       return h ^ (h >>> 13);
+    },
+    lockTake(held, limit, info, at, mine) {
+      const n = i32[held >> 2]!;
+      if (n >= limit) return -1;
+      const p = (held >> 2) + 1 + 2 * n;
+      i32[p] = at;
+      i32[p + 1] = info;
+      i32[held >> 2] = n + 1;
+      return Atomics.compareExchange(i32, at, 0, mine);
+    },
+    lockDrop(held, flags, at, mine) {
+      if ((i32[at]! & ~flags) !== mine) return -1;
+      const old = Atomics.exchange(i32, at, 0) & flags;
+      const last = i32[held >> 2]! - 1;
+      if (i32[(held >> 2) + 1 + 2 * last] !== at) return old | 0x100;
+      i32[held >> 2] = last;
+      return old;
+    },
+    lockDropExact(held, at, mine) {
+      if (Atomics.compareExchange(i32, at, mine, 0) !== mine) return -1;
+      const last = i32[held >> 2]! - 1;
+      if (i32[(held >> 2) + 1 + 2 * last] !== at) return 0x100;
+      i32[held >> 2] = last;
+      return 0;
     },
   };
 }

@@ -15,9 +15,5 @@ export const wasmHost = (globalThis as { WebAssembly?: WasmHost }).WebAssembly;
 
 /** Whether `value` is a WebAssembly memory over shared bytes. */
 export function isWasmMemory(value: unknown): value is WasmMemory {
-  return (
-    wasmHost !== undefined &&
-    value instanceof wasmHost.Memory &&
-    value.buffer instanceof SharedArrayBuffer
-  );
+  return wasmHost !== undefined && value instanceof wasmHost.Memory && value.buffer instanceof SharedArrayBuffer;
 }

@@ -21,10 +21,19 @@ export function noteHeld(machine: Machine, at: number, kind: number, lockClass: 
   const { i32 } = machine.mem;
   const task = machine.taskAt;
   const n = i32[task + COUNT]!;
-  if (n === MAX_HELD) machine.diag.bug('held-locks', `task ${machine.tid} holds ${MAX_HELD} locks`);
+  if (n === MAX_HELD) tooManyHeld(machine);
   i32[task + HELD + 2 * n] = at;
   i32[task + HELD + 2 * n + 1] = kind | (lockClass << 4);
   i32[task + COUNT] = n + 1;
+}
+
+/** Byte of the calling task's list of held locks: a count, then pairs of lock word and info. */
+export function heldByte(machine: Machine): number {
+  return (machine.taskAt + COUNT) * 4;
+}
+
+export function tooManyHeld(machine: Machine): never {
+  return machine.diag.bug('held-locks', `task ${machine.tid} holds ${MAX_HELD} locks`);
 }
 
 /** Turns the newest note from asked for into held. Call in the same breath as the lock word's change. */
@@ -39,6 +48,12 @@ export function noteReleased(machine: Machine, at: number): void {
   const { i32 } = machine.mem;
   const task = machine.taskAt;
   const last = i32[task + COUNT]! - 1;
+  if (last >= 0 && i32[task + HELD + 2 * last] === at) i32[task + COUNT] = last;
+  else closeGap(i32, task, at, last);
+  if (last === 0 && machine.hasDeferredWork) machine.flushWork();
+}
+
+function closeGap(i32: Int32Array, task: number, at: number, last: number): void {
   const list = task + HELD;
   let n = last;
   while (n >= 0 && i32[list + 2 * n] !== at) n--;
@@ -48,7 +63,6 @@ export function noteReleased(machine: Machine, at: number): void {
     i32[list + 2 * n + 1] = i32[list + 2 * n + 3]!;
   }
   i32[task + COUNT] = last;
-  if (last === 0 && machine.hasDeferredWork) machine.flushWork();
 }
 
 /** A lock in a task's record. */

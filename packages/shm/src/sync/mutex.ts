@@ -2,7 +2,9 @@ import type { LockField } from '../arena/field.ts';
 import { KernelError, TaskKilled } from '../errors/kernel-error.ts';
 import type { Machine } from '../machine/machine.ts';
 import { FOREVER, futexWait, futexWaitAsync, futexWake, WAIT_INTERRUPTED } from './futex.ts';
-import { HELD_MUTEX, noteHeld, noteReleased } from './held.ts';
+import { HELD_MUTEX, heldByte, noteHeld, noteReleased, tooManyHeld } from './held.ts';
+import type { Movers } from '../memory/movers.ts';
+import { MAX_HELD } from '../machine/header.ts';
 import { syncPoint } from './sync-point.ts';
 
 /** Lock word: owner's task id from bit 2 on; bit 0: somebody may sleep on it; bit 1: the owner died. */
@@ -16,12 +18,19 @@ export class Mutex {
   readonly at: number;
   readonly className: string;
   readonly #class: number;
+  readonly #movers: Movers;
+  /** Byte of the task's list of held locks. */
+  readonly #held: number;
+  readonly #mine: number;
 
   constructor(machine: Machine, at: number, className: string) {
     this.machine = machine;
     this.at = at;
     this.className = className;
     this.#class = machine.lockdep.classId(className);
+    this.#movers = machine.mem.movers;
+    this.#held = heldByte(machine);
+    this.#mine = machine.tid << OWNER_SHIFT;
   }
 
   /**
@@ -50,18 +59,24 @@ export class Mutex {
   /** @kernel mutex_unlock */
   unlock(): void {
     const { machine, at } = this;
-    const { i32 } = machine.mem;
-    if (i32[at]! >>> OWNER_SHIFT !== machine.tid) {
+    const flags = this.#movers.lockDrop(this.#held, CONTENDED, at, this.#mine);
+    if (flags === CONTENDED) futexWake(machine, at, 1);
+    else if (flags !== 0) return this.#unlockOdd(flags);
+    syncPoint('mutex.unlock', at);
+    if (machine.hasDeferredWork) machine.flushWork();
+  }
+
+  #unlockOdd(flags: number): void {
+    const { machine, at } = this;
+    if (flags === -1) {
       machine.diag.lockdep(
         'unlock-not-owner',
         `${this.className} is unlocked by task ${machine.tid} which does not hold it`,
       );
       return;
     }
-    const old = Atomics.exchange(i32, at, 0);
     noteReleased(machine, at);
-    if ((old & CONTENDED) !== 0) futexWake(machine, at, 1);
-    else syncPoint('mutex.unlock', at);
+    if ((flags & CONTENDED) !== 0) futexWake(machine, at, 1);
   }
 
   /** Runs `fn` with the lock held. */
@@ -106,12 +121,13 @@ export class Mutex {
     const { machine, at } = this;
     syncPoint('mutex.lock', at);
     if (this.#class !== 0) machine.lockdep.acquire(this.#class, at);
-    noteHeld(machine, at, HELD_MUTEX, this.#class);
-    if (Atomics.compareExchange(machine.mem.i32, at, 0, machine.tid << OWNER_SHIFT) !== 0) this.#slow(interruptible);
+    const old = this.#movers.lockTake(this.#held, MAX_HELD, HELD_MUTEX | (this.#class << 4), at, this.#mine);
+    if (old !== 0) this.#slow(old, interruptible);
   }
 
-  #slow(interruptible: boolean): void {
+  #slow(first: number, interruptible: boolean): void {
     const { machine, at } = this;
+    if (first === -1) tooManyHeld(machine);
     const { i32 } = machine.mem;
     let mine = machine.tid << OWNER_SHIFT;
     for (;;) {

@@ -1,9 +1,10 @@
 import type { LockField } from '../arena/field.ts';
 import { KernelError } from '../errors/kernel-error.ts';
 import type { Machine } from '../machine/machine.ts';
-import { TaskStruct } from '../machine/header.ts';
+import { MAX_HELD, TaskStruct } from '../machine/header.ts';
 import { FOREVER, futexWait } from './futex.ts';
-import { HELD_WW, noteHeld, noteReleased } from './held.ts';
+import { HELD_WW, heldByte, noteHeld, noteReleased, tooManyHeld } from './held.ts';
+import type { Movers } from '../memory/movers.ts';
 import { ownerDead, releasing } from './mutex.ts';
 import { spinLock, spinUnlock } from './spin.ts';
 import { syncPoint } from './sync-point.ts';
@@ -35,12 +36,18 @@ export class WwMutex {
   readonly at: number;
   readonly className: string;
   readonly #class: number;
+  readonly #movers: Movers;
+  readonly #held: number;
+  readonly #mine: number;
 
   constructor(machine: Machine, at: number, className: string) {
     this.machine = machine;
     this.at = at;
     this.className = className;
     this.#class = machine.lockdep.classId(className);
+    this.#movers = machine.mem.movers;
+    this.#held = heldByte(machine);
+    this.#mine = machine.tid << WW_OWNER_SHIFT;
   }
 
   /**
@@ -85,8 +92,7 @@ export class WwMutex {
   unlock(): void {
     const { machine, at } = this;
     const { i32 } = machine.mem;
-    const mine = machine.tid << WW_OWNER_SHIFT;
-    if (i32[at]! >>> WW_OWNER_SHIFT !== machine.tid) {
+    if ((i32[at]! & ~(WAITERS | HANDOFF)) !== this.#mine) {
       machine.diag.lockdep(
         'unlock-not-owner',
         `${this.className} is unlocked by task ${machine.tid} which does not hold it`,
@@ -99,9 +105,11 @@ export class WwMutex {
       if (acquired > 0) C.acquired.set(machine.mem, ctx, acquired - 1);
       i32[at + WW_CTX] = 0;
     }
-    if (Atomics.compareExchange(i32, at, mine, 0) !== mine) this.#unlockSlow();
-    noteReleased(machine, at);
+    const flags = this.#dropUncontended();
+    if (flags === -1) this.#unlockSlow();
+    if (flags !== 0) noteReleased(machine, at);
     syncPoint('ww_mutex.unlock', at);
+    if (machine.hasDeferredWork) machine.flushWork();
   }
 
   /** Runs `fn` with the lock held, without a context. */
@@ -133,12 +141,13 @@ export class WwMutex {
 
   #acquire(ctx: WwAcquireCtx | undefined, interruptible: boolean, slow: boolean): void {
     const { machine, at } = this;
-    const { i32 } = machine.mem;
     syncPoint('ww_mutex.lock', at);
     if (ctx !== undefined) this.#checkCtx(ctx, slow);
     if (this.#class !== 0) machine.lockdep.acquire(this.#class, at, ctx !== undefined);
-    noteHeld(machine, at, HELD_WW, this.#class);
-    if (Atomics.compareExchange(i32, at, 0, machine.tid << WW_OWNER_SHIFT) === 0) this.#own(ctx, true);
+    const old = this.#movers.lockTake(this.#held, MAX_HELD, HELD_WW | (this.#class << 4), at, this.#mine);
+    if (old === 0) {
+      if (ctx !== undefined) this.#own(ctx, true);
+    } else if (old === -1) tooManyHeld(machine);
     else this.#contended(ctx, interruptible);
     if (ctx !== undefined && machine.faults.wwDeadlock && !slow) this.#inject(ctx);
   }
@@ -279,6 +288,11 @@ export class WwMutex {
   #fail(error: KernelError): never {
     noteReleased(this.machine, this.at);
     throw error;
+  }
+
+  /** Frees the word if nobody queues: 0 when done, note included; 0x100 when the note is left; -1 when somebody queues. */
+  #dropUncontended(): number {
+    return this.#movers.lockDropExact(this.#held, this.at, this.#mine);
   }
 
   #unlockSlow(): void {

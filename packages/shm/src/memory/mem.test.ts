@@ -1,0 +1,43 @@
+import { Mem, Random } from '@dmabuf-emu/shm';
+import { describe, expect, it } from 'vitest';
+
+const seed = 20260823;
+
+describe.each(['wasm', 'js'] as const)('Mem with %s movers', (movers) => {
+  it('copies overlapping ranges and fills', () => {
+    const mem = Mem.reserve(65536, movers);
+    mem.write(100, new Uint8Array([1, 2, 3, 4, 5]));
+    mem.copy(102, 100, 5);
+    expect([...mem.read(100, 7)]).toEqual([1, 2, 1, 2, 3, 4, 5]);
+    mem.fill(101, 0xee, 3);
+    expect([...mem.read(100, 5)]).toEqual([1, 0xee, 0xee, 0xee, 3]);
+  });
+
+  it('refuses a size it cannot have, saying what it may be', () => {
+    expect(() => Mem.reserve(0, movers)).toThrow(/1 byte to 4 GiB, got 0/);
+    expect(() => Mem.reserve(2 ** 33, movers)).toThrow(/4 GiB/);
+  });
+});
+
+describe('hash', () => {
+  it(`is the same number with and without WebAssembly (seed ${seed})`, () => {
+    const [a, b] = [Mem.reserve(1 << 16, 'wasm'), Mem.reserve(1 << 16, 'js')];
+    const random = new Random(seed);
+    for (let i = 0; i < 1 << 14; i++) a.i32[i] = random.next32() | 0;
+    b.u8.set(a.u8);
+    for (let n = 0; n < 200; n++) {
+      const [at, length] = [random.below(3000), random.below(3000)];
+      expect(b.hash(at, length)).toBe(a.hash(at, length));
+    }
+  });
+
+  it('notices every single changed byte of a block', () => {
+    const mem = Mem.reserve(4096);
+    const before = mem.hash(0, 100);
+    for (let i = 0; i < 100; i++) {
+      mem.u8[i] = 1;
+      expect(mem.hash(0, 100), `byte ${i}`).not.toBe(before);
+      mem.u8[i] = 0;
+    }
+  });
+});
