@@ -28,12 +28,12 @@ export {
   type StructInfo,
 } from './arena/declare.ts';
 export { Arena } from './arena/arena.ts';
-export { Slab } from './arena/slab.ts';
+export { INDEX_MASK, Slab } from './arena/slab.ts';
 export { kmemSlab } from './arena/kmem.ts';
 export { setSyncHook, syncPoint, type SyncHook } from './sync/sync-point.ts';
 export { FOREVER, WAIT_INTERRUPTED, WAIT_NOT_EQUAL, WAIT_OK, WAIT_TIMED_OUT, type WaitResult } from './sync/futex.ts';
 export { SpinBudget } from './sync/spin-budget.ts';
-export { bitSpinLock, bitSpinUnlock, spinLock, spinUnlock } from './sync/spin.ts';
+export { bitSpinDepth, bitSpinHeld, bitSpinLock, bitSpinUnlock, spinLock, spinUnlock } from './sync/spin.ts';
 export { Mutex, mutexOf } from './sync/mutex.ts';
 export { RwSemaphore, rwsemOf } from './sync/rwsem.ts';
 export { RESERVATION_WW_CLASS, WwAcquireCtx, wwClass, type WwAlgorithm, type WwClass } from './sync/ww-ctx.ts';

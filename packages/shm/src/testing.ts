@@ -53,16 +53,17 @@ export function startTestWorker<R>(url: URL, machine: Machine, args: unknown, na
   return { worker, result };
 }
 
-/** The other side of {@link startTestWorker}: joins the machine, runs the job, answers, leaves. */
+/** The other side of {@link startTestWorker}: joins the machine, runs the job, leaves, answers. */
 export async function runTestWorker<A, R>(job: (machine: Machine, args: A) => R | Promise<R>): Promise<void> {
   const { parentPort, workerData } = await import('node:worker_threads');
   const { machine: handle, args, name } = workerData as { machine: MachineHandle; args: A; name: string };
   const machine = Machine.join(handle, { name });
+  let answer: { value: R } | { error: string };
   try {
-    parentPort!.postMessage({ value: await job(machine, args) });
+    answer = { value: await job(machine, args) };
   } catch (error) {
-    parentPort!.postMessage({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
-  } finally {
-    machine.leave();
+    answer = { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }
+  machine.leave();
+  parentPort!.postMessage(answer);
 }

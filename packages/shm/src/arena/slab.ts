@@ -7,7 +7,8 @@ import { syncPoint } from '../sync/sync-point.ts';
 import type { StructInfo } from './struct.ts';
 
 const INDEX_BITS = 22;
-const INDEX_MASK = (1 << INDEX_BITS) - 1;
+/** The bits of a ref that are the slot's index; those above are its generation. */
+export const INDEX_MASK = (1 << INDEX_BITS) - 1;
 const GEN_MASK = 0x3ff;
 const MAX_CHUNKS = 1024;
 const CHUNK_WORDS = 32768;
@@ -26,6 +27,8 @@ const CTL_WORDS = CTL_MAGS + MAX_TASKS + 1;
 /** Words that every slot of a debugging machine has beside it: site and task of the last allocation or free. */
 const DEBUG_WORDS = 2;
 const POISON = 0x6b6b6b6b;
+/** Word 3 of a slot survives its freeing: a type-stable struct keeps its reference count there, 0 when it is freed. */
+const POISON_FROM = 4;
 const FAULT_MODE = HEADER_AT + MachineHeader.faultMode.at;
 
 /**
@@ -120,7 +123,7 @@ export class Slab {
     const index = ref & INDEX_MASK;
     const { i32 } = this.#mem;
     if (this.#debug) {
-      i32.fill(POISON, p + 3, p + this.#words);
+      i32.fill(POISON, p + POISON_FROM, p + this.#words);
       this.#mark(index, site);
     }
     i32[p] = (((ref >>> INDEX_BITS) + 1) & GEN_MASK) << INDEX_BITS;

@@ -20,6 +20,7 @@ export const ERRNO = {
   ENOSPC: 28,
   ERANGE: 34,
   EDEADLK: 35,
+  ENODATA: 61,
   ETIME: 62,
   EOVERFLOW: 75,
   EBADFD: 77,

@@ -7,6 +7,8 @@ export const STRING_BUCKETS = 256;
 export const MAX_TASKS = 1023;
 /** Most locks that one task can hold at one time. */
 export const MAX_HELD = 32;
+/** Most bit locks that one task can hold at one time. */
+export const MAX_SPINS = 8;
 
 /** The machine's root: everything else is found from here. Lives at word {@link HEADER_AT}. */
 export const MachineHeader = struct('machine', {
@@ -53,9 +55,9 @@ export const TaskStruct = struct('task', {
   sleepAt: i32(),
   sleepLabel: i32(),
   sleepSeq: i32(),
-  /** Bit lock being held or taken, for the reaper: word and bit. */
-  spinAt: i32(),
-  spinBit: i32(),
+  /** Bit locks held, for the reaper: how many, and pairs of word and bit. */
+  spinDepth: i32(),
+  spins: words(MAX_SPINS * 2),
   deadlineNs: u53(),
   heldCount: i32(),
   held: words(MAX_HELD * 2),

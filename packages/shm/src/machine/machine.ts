@@ -48,8 +48,10 @@ export class Machine implements Disposable {
   readonly drivers: Drivers;
   readonly spin: SpinBudget = new SpinBudget();
   readonly #slabs = new Map<string, Slab>();
+  readonly #slabOf = new WeakMap<StructInfo, Slab>();
   readonly #locals = new Map<symbol, unknown>();
   readonly #reapHooks = new Map<string, (task: number) => void>();
+  readonly #leaveHooks = new Map<string, () => void>();
   readonly #verifyHooks = new Map<string, (report: VerifyBuilder) => void>();
   /** True while {@link deferWork} has work that has not run. */
   hasDeferredWork = false;
@@ -133,9 +135,12 @@ export class Machine implements Disposable {
 
   /** The slab of a struct; the same one in every thread. @throws UsageError when the struct's size differs between threads. */
   slab(declared: StructInfo): Slab {
+    const known = this.#slabOf.get(declared);
+    if (known !== undefined) return known;
     const key = `${declared.$name}:${declared.$words}`;
     let slab = this.#slabs.get(key);
     if (slab === undefined) this.#slabs.set(key, (slab = new Slab(this, declared)));
+    this.#slabOf.set(declared, slab);
     return slab;
   }
 
@@ -249,6 +254,11 @@ export class Machine implements Disposable {
     this.#reapHooks.set(name, hook);
   }
 
+  /** Adds a hook that ends what the calling task owns when it leaves; newest first. Replaces one of the same name. @kernel do_exit */
+  onLeave(name: string, hook: () => void): void {
+    this.#leaveHooks.set(name, hook);
+  }
+
   /** Adds a check to {@link verify}. Replaces one of the same name. */
   onVerify(name: string, hook: (report: VerifyBuilder) => void): void {
     this.#verifyHooks.set(name, hook);
@@ -268,6 +278,8 @@ export class Machine implements Disposable {
   leave(): void {
     if (this.#left) return;
     this.#left = true;
+    this.flushWork();
+    for (const hook of [...this.#leaveHooks.values()].toReversed()) hook();
     this.flushWork();
     if (heldCount(this) !== 0)
       this.diag.lockdep('leave-holding', `task ${this.tid} leaves with ${heldCount(this)} locks held`);

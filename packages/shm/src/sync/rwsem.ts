@@ -56,11 +56,12 @@ export class RwSemaphore {
   tryDownWrite(): boolean {
     const { machine, at } = this;
     syncPoint('rwsem.trylock', at);
-    noteHeld(machine, at, HELD_WRITE, this.#class);
+    noteHeld(machine, at, HELD_WRITE | ASKED, this.#class);
     const { i32 } = machine.mem;
     const v = Atomics.load(i32, at);
     const next = takeWrite(v);
     if (next !== -1 && (v & RWSEM_DEAD) === 0 && Atomics.compareExchange(i32, at, v, next) === v) {
+      noteTaken(machine);
       this.#own();
       return true;
     }

@@ -123,6 +123,11 @@ export class WwMutex {
     return Atomics.load(this.machine.mem.i32, this.at) >>> WW_OWNER_SHIFT !== 0;
   }
 
+  /** Whether its owner died inside the kernel: nobody gets it any more. */
+  get ownerDead(): boolean {
+    return (Atomics.load(this.machine.mem.i32, this.at) & WW_DEAD) !== 0;
+  }
+
   get heldByMe(): boolean {
     return this.machine.mem.i32[this.at]! >>> WW_OWNER_SHIFT === this.machine.tid;
   }

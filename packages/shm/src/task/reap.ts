@@ -30,10 +30,10 @@ export function reapTask(machine: Machine, id: number, hooks: readonly ((task: n
   if (id === machine.tid || T.state.load(mem, p) !== TASK_RUNNING) return { task: id, name, lostLocks: [] };
   MachineHeader.deaths.add(mem, HEADER_AT, 1);
   T.state.store(mem, p, TASK_DEAD);
-  const spinAt = T.spinAt.get(mem, p);
-  if (spinAt !== 0) {
-    Atomics.and(mem.i32, spinAt, ~T.spinBit.get(mem, p));
-    futexWake(machine, spinAt);
+  const spins = T.spinDepth.get(mem, p);
+  for (let n = 0; n < spins; n++) {
+    Atomics.and(mem.i32, T.spins.get(mem, p, 2 * n), ~T.spins.get(mem, p, 2 * n + 1));
+    futexWake(machine, T.spins.get(mem, p, 2 * n));
   }
   const queued = T.wwLock.get(mem, p);
   if (queued !== 0) {
@@ -43,7 +43,7 @@ export function reapTask(machine: Machine, id: number, hooks: readonly ((task: n
   }
   const lost = heldLocks(machine, p).filter((lock) => !lock.asked && markDead(machine, lock, id));
   T.sleepAt.store(mem, p, 0);
-  if (lost.length > 0 || spinAt !== 0) MachineHeader.taint.or(mem, HEADER_AT, 1);
+  if (lost.length > 0 || spins !== 0) MachineHeader.taint.or(mem, HEADER_AT, 1);
   machine.diag.info(
     'task-died',
     `task ${id} (${name}) died${lost.length > 0 ? ` holding ${lost.map((l) => l.lockClass).join(', ')}` : ''}`,
