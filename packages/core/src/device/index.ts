@@ -1,0 +1,1 @@
+export { allDevices, Device, type DeviceInfo, type DeviceKind } from './device.ts';

@@ -1,0 +1,268 @@
+import { KernelError, type Machine } from '@dmabuf-emu/shm';
+import type { Device } from '../device/device.ts';
+import { FdTable } from '../fd/fd-table.ts';
+import { File } from '../fd/file.ts';
+import { OpenFlags } from '../fd/open-flags.ts';
+import { registerFileOps } from '../fd/register-file-ops.ts';
+import { installFences } from '../fence/index.ts';
+import { Resv } from '../resv/index.ts';
+import type { DmaDirection } from '../sg/dma-direction.ts';
+import { Attachment } from './attachment.ts';
+import { type Exporter, exporterOf, type Importer } from './drivers.ts';
+import { attachDevice } from './internal/attach.ts';
+import { beginCpuAccess, endCpuAccess } from './internal/cpu-access.ts';
+import { detachAttachment } from './internal/detach.ts';
+import { DMA_BUF_FILE, exportBuffer, type ExportInfo } from './internal/export.ts';
+import { dmaBufFileOps } from './internal/file.ts';
+import { invalidateMappings } from './internal/invalidate.ts';
+import { listMembers } from './internal/list.ts';
+import { mmapFile, mmapRedirect, type MmapRequest } from './internal/mmap.ts';
+import { readName, writeName } from './internal/name.ts';
+import { reapBuffers } from './internal/reap.ts';
+import { DmaBufState } from './internal/state.ts';
+import { AttachmentStruct, DmaBufStruct as B } from './internal/structs.ts';
+import { verifyBuffers } from './internal/verify.ts';
+import { vmap, vunmap } from './internal/vmap.ts';
+import type { KernelMapping } from './kernel-mapping.ts';
+import type { VmArea } from './vm-area.ts';
+
+const STATE = Symbol('core.dma-buf');
+
+/** A shared buffer. A handle over the struct behind `ref`; holding the handle holds no reference. @kernel dma_buf */
+export class DmaBuf {
+  readonly machine: Machine;
+  readonly ref: number;
+  /** This thread's handles on the room's tables; for the core itself. */
+  readonly state: DmaBufState;
+  #resv: Resv | undefined;
+
+  constructor(machine: Machine, buffer: number) {
+    this.machine = machine;
+    this.ref = buffer;
+    this.state = prepareDmaBufs(machine);
+  }
+
+  /**
+   * Makes a buffer. The caller owns its one reference. Registers the exporter in the calling thread.
+   * @kernel dma_buf_export
+   * @locks resv not held
+   * @throws KernelError EINVAL (operations missing, priv 0), ENOENT (module going away), ENFILE, ENOMEM
+   */
+  static export(machine: Machine, info: ExportInfo): DmaBuf {
+    return new DmaBuf(machine, exportBuffer(prepareDmaBufs(machine), info));
+  }
+
+  static of(machine: Machine, buffer: number): DmaBuf {
+    return new DmaBuf(machine, buffer);
+  }
+
+  /** The buffer behind a descriptor of the calling task's process, with a reference. @kernel dma_buf_get @throws KernelError EBADF, EINVAL */
+  static get(machine: Machine, fd: number): DmaBuf {
+    prepareDmaBufs(machine);
+    const file = FdTable.current(machine).get(fd);
+    if (file.type !== DMA_BUF_FILE) {
+      const { type } = file;
+      file.put();
+      throw new KernelError('EINVAL', 'dma_buf_get', `descriptor ${fd} is a ${type} file, not a dma-buf`);
+    }
+    const dmabuf = new DmaBuf(machine, file.priv);
+    dmabuf.state.trace.emit('dma_buf_get', dmabuf.ino, fd);
+    return dmabuf;
+  }
+
+  /**
+   * A descriptor for the buffer in the calling task's process; takes over the caller's reference.
+   * @kernel dma_buf_fd
+   * @param flags O_CLOEXEC or nothing
+   * @throws KernelError EMFILE, ENOMEM; the caller keeps its reference then.
+   */
+  fd(flags = 0): number {
+    const table = FdTable.current(this.machine);
+    const { file } = this;
+    const fd = table.reserve({ cloexec: (flags & OpenFlags.CLOEXEC) !== 0 });
+    this.state.trace.emit('dma_buf_fd', this.ino, fd);
+    table.fill(fd, file);
+    return fd;
+  }
+
+  /** Takes a reference; the caller must own one already. @kernel get_dma_buf */
+  get(): this {
+    this.file.get();
+    return this;
+  }
+
+  /** Takes a reference unless the last one is gone already; tells whether it did. @kernel get_file_active */
+  tryGet(): boolean {
+    const p = this.state.buffers.tryAt(this.ref);
+    return p !== 0 && File.of(this.machine, B.file.get(this.machine.mem, p)).tryGet();
+  }
+
+  /**
+   * Drops a reference. After the last one the buffer is released, once the calling task holds no lock. @kernel dma_buf_put
+   * @throws UsageError when this thread has not registered the exporter; the reference is kept then.
+   */
+  put(): void {
+    this.state.trace.emit('dma_buf_put', this.ino);
+    this.file.put();
+  }
+
+  get size(): number {
+    return B.size.get(this.machine.mem, this.#p);
+  }
+
+  /** Inode number: names the buffer for the life of the machine. */
+  get ino(): number {
+    return B.ino.get(this.machine.mem, this.#p);
+  }
+
+  get expName(): string {
+    return this.machine.string(B.expName.get(this.machine.mem, this.#p));
+  }
+
+  /** What the buffer is called in reports. */
+  get label(): string {
+    const p = this.state.buffers.tryAt(this.ref);
+    if (p === 0) return 'gone';
+    return `${this.machine.string(B.expName.get(this.machine.mem, p))}#${B.ino.get(this.machine.mem, p)}`;
+  }
+
+  /** The label that a user gave it; null for none. */
+  get name(): string | null {
+    return readName(this);
+  }
+
+  /** @kernel dma_buf_set_name @throws KernelError EINVAL when it is longer than 31 bytes */
+  setName(name: string): void {
+    writeName(this, name);
+  }
+
+  /** The exporter's word. */
+  get priv(): number {
+    return B.priv.get(this.machine.mem, this.#p);
+  }
+
+  get resv(): Resv {
+    return (this.#resv ??= Resv.of(this.machine, B.resv.get(this.machine.mem, this.#p)));
+  }
+
+  get file(): File {
+    return File.of(this.machine, B.file.get(this.machine.mem, this.#p));
+  }
+
+  /** References held. */
+  get refs(): number {
+    return this.file.count;
+  }
+
+  /** The exporter's operations. @throws UsageError when this thread has not registered it. */
+  get exporter(): Exporter {
+    return exporterOf(this.machine, B.exporter.get(this.machine.mem, this.#p));
+  }
+
+  /** Whether the storage may move while it is not pinned. @kernel dma_buf_is_dynamic */
+  get isDynamic(): boolean {
+    return this.exporter.pin !== undefined;
+  }
+
+  /** Dead task that left the buffer beyond use; 0 for none. */
+  get damagedBy(): number {
+    return B.damagedBy.load(this.machine.mem, this.#p);
+  }
+
+  /** Attaches a device without importer operations. @kernel dma_buf_attach @locks resv not held @throws as {@link attachDynamic} */
+  attach(device: Device): Attachment {
+    return attachDevice(this, device, null, 0);
+  }
+
+  /**
+   * Attaches a device whose importer can be told that mappings are stale. Registers the importer in the calling thread.
+   * @kernel dma_buf_dynamic_attach
+   * @locks resv not held
+   * @throws KernelError ENOMEM, and what the exporter refuses with
+   */
+  attachDynamic(device: Device, importer: Importer, priv = 0): Attachment {
+    return attachDevice(this, device, importer, priv);
+  }
+
+  /** Frees an attachment. @kernel dma_buf_detach @locks resv not held */
+  detach(attachment: Attachment): void {
+    detachAttachment(this, attachment);
+  }
+
+  /** Newest first. @locks resv held, or a quiet machine */
+  attachments(): Attachment[] {
+    const { mem, attachments } = this.state;
+    return [...listMembers(mem, attachments, AttachmentStruct, this.#p + B.attachments.at)].map(
+      (ref) => new Attachment(this, ref),
+    );
+  }
+
+  /** Tells every importer that can be told, newest first, to let go of its mappings. @kernel dma_buf_invalidate_mappings @locks resv held */
+  invalidateMappings(): void {
+    invalidateMappings(this);
+  }
+
+  /** @kernel dma_buf_begin_cpu_access @locks resv not held @throws what the exporter throws; KernelError ERESTARTSYS */
+  beginCpuAccess(direction: DmaDirection): void {
+    beginCpuAccess(this, direction);
+  }
+
+  /** @kernel dma_buf_end_cpu_access @locks resv not held @throws what the exporter throws */
+  endCpuAccess(direction: DmaDirection): void {
+    endCpuAccess(this, direction);
+  }
+
+  /** @kernel dma_buf_vmap @locks resv held @throws what the exporter throws; KernelError EINVAL when it has no vmap */
+  vmap(): KernelMapping {
+    return vmap(this);
+  }
+
+  /** @kernel dma_buf_vunmap @locks resv held @throws KernelBug when it is not balanced */
+  vunmap(mapping: KernelMapping): void {
+    vunmap(this, mapping);
+  }
+
+  /** @kernel dma_buf_vmap_unlocked */
+  vmapUnlocked(): KernelMapping {
+    return this.resv.with(() => this.vmap());
+  }
+
+  /** @kernel dma_buf_vunmap_unlocked */
+  vunmapUnlocked(mapping: KernelMapping): void {
+    this.resv.with(() => this.vunmap(mapping));
+  }
+
+  /** mmap(2) on the buffer's file. @throws KernelError EINVAL beyond the last whole page, or when the exporter has no mmap */
+  mmap(request: MmapRequest): VmArea {
+    return mmapFile(this, request);
+  }
+
+  /** Puts the buffer behind an area of another file. @kernel dma_buf_mmap @locks resv not held @throws KernelError EINVAL, EOVERFLOW */
+  mmapInto(area: VmArea, pageOffset: number): void {
+    mmapRedirect(this, area, pageOffset);
+  }
+
+  get #p(): number {
+    return this.state.buffers.at(this.ref);
+  }
+}
+
+/** The attachment behind `ref`. */
+export function attachmentOf(machine: Machine, attachment: number): Attachment {
+  const { attachments, mem } = prepareDmaBufs(machine);
+  return new Attachment(new DmaBuf(machine, AttachmentStruct.dmabuf.get(mem, attachments.at(attachment))), attachment);
+}
+
+/** Makes this room's code available in the calling thread, once; everything that needs it calls it. */
+export function prepareDmaBufs(machine: Machine): DmaBufState {
+  return machine.local(STATE, () => {
+    // First: a dead task's fences have to end before anybody waits for the locks of those who wait for them.
+    installFences(machine);
+    const state = new DmaBufState(machine);
+    const open = (ref: number): DmaBuf => new DmaBuf(machine, ref);
+    machine.onReap('core.dma-buf', (task) => reapBuffers(state, task, open));
+    machine.onVerify('core.dma-buf', (report) => verifyBuffers(state, report, open));
+    registerFileOps(machine, dmaBufFileOps(open));
+    return state;
+  });
+}

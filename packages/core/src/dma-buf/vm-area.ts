@@ -1,0 +1,125 @@
+import { KernelError, type Machine, UsageError } from '@dmabuf-emu/shm';
+import { File } from '../fd/file.ts';
+
+/** @kernel PAGE_SIZE */
+export const PAGE_BYTES = 4096;
+
+/** What an exporter's `mmap` puts behind an area. @kernel vm_operations_struct */
+export interface VmOps {
+  /**
+   * Byte offset in the machine's memory of what backs page `page` of the area. Asked on every access, so that an exporter
+   * that takes the memory away need not find the areas.
+   * @throws KernelError instead of SIGBUS
+   */
+  fault(area: VmArea, page: number): number;
+  /** The area is unmapped. */
+  close?(area: VmArea): void;
+}
+
+/** What {@link VmArea.map} needs to know. */
+export interface VmAreaInfo {
+  /** Bytes, rounded up to whole pages. */
+  readonly length: number;
+  /** Pages from the start of the file to the start of the area. @kernel vm_pgoff */
+  readonly pageOffset: number;
+  /** MAP_SHARED, or (false) MAP_PRIVATE. */
+  readonly shared: boolean;
+  /** PROT_WRITE */
+  readonly writable: boolean;
+}
+
+/** A file mapped into an emulated process, as one thread sees it: bytes that are read and written page by page. @kernel vm_area_struct */
+export class VmArea {
+  readonly machine: Machine;
+  readonly pages: number;
+  readonly shared: boolean;
+  readonly writable: boolean;
+  /** Set by whoever maps it. */
+  pageOffset: number;
+  ops: VmOps | null = null;
+  /** Word of whoever set `ops`. */
+  priv = 0;
+  #file: File;
+  #mapped = true;
+
+  private constructor(file: File, { length, pageOffset, shared, writable }: VmAreaInfo) {
+    this.machine = file.machine;
+    this.pages = Math.ceil(length / PAGE_BYTES);
+    this.pageOffset = pageOffset;
+    this.shared = shared;
+    this.writable = writable;
+    this.#file = file.get();
+    file.noteMapping(1);
+  }
+
+  /** Maps `file`: the area holds a reference of its own. `setup` sets its operations; when that throws nothing is left. */
+  static map(file: File, info: VmAreaInfo, setup: (area: VmArea) => void): VmArea {
+    if (!(info.length > 0)) throw new KernelError('EINVAL', 'mmap', `length must be above 0, got ${info.length}`);
+    const area = new VmArea(file, info);
+    try {
+      setup(area);
+    } catch (error) {
+      area.#release();
+      throw error;
+    }
+    return area;
+  }
+
+  /** Puts another file behind the area. @kernel vma_set_file */
+  setFile(file: File): void {
+    const before = this.#file;
+    this.#file = file.get();
+    file.noteMapping(1);
+    before.noteMapping(-1);
+    before.put();
+  }
+
+  get file(): File {
+    return this.#file;
+  }
+
+  /** Bytes mapped. */
+  get length(): number {
+    return this.pages * PAGE_BYTES;
+  }
+
+  /** A copy of `length` bytes at `offset`. @throws KernelError EFAULT outside the area, and what the exporter's fault throws */
+  read(offset: number, length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    this.#eachPage(offset, length, (at, done, count) => bytes.set(this.machine.mem.read(at, count), done));
+    return bytes;
+  }
+
+  /** Stores `bytes` at `offset`. @throws KernelError EFAULT outside a writable area, and what the exporter's fault throws */
+  write(offset: number, bytes: Uint8Array): void {
+    if (!this.writable) throw new KernelError('EFAULT', 'mmap', 'the area is mapped without PROT_WRITE');
+    this.#eachPage(offset, bytes.length, (at, done, count) =>
+      this.machine.mem.write(at, bytes.subarray(done, done + count)),
+    );
+  }
+
+  /** @kernel munmap */
+  unmap(): void {
+    if (!this.#mapped) throw new UsageError('the area is unmapped already');
+    this.ops?.close?.(this);
+    this.#release();
+  }
+
+  #release(): void {
+    this.#mapped = false;
+    this.#file.noteMapping(-1);
+    this.#file.put();
+  }
+
+  #eachPage(offset: number, length: number, visit: (at: number, done: number, count: number) => void): void {
+    if (!this.#mapped || this.ops === null || offset < 0 || length < 0 || offset + length > this.length) {
+      throw new KernelError('EFAULT', 'mmap', `bytes ${offset} to ${offset + length} are not mapped`);
+    }
+    for (let done = 0; done < length;) {
+      const within = (offset + done) % PAGE_BYTES;
+      const count = Math.min(PAGE_BYTES - within, length - done);
+      visit(this.ops.fault(this, Math.floor((offset + done) / PAGE_BYTES)) + within, done, count);
+      done += count;
+    }
+  }
+}

@@ -1,0 +1,299 @@
+import { KernelError, type Machine, refDec, refInc, TaskStruct, UsageError } from '@dmabuf-emu/shm';
+import { withSpin } from '../internal/with-spin.ts';
+import { entriesSlab, entryAt, FdTableStruct as P, FIRST_SIZE, RESERVED } from './fd-table-struct.ts';
+import { File } from './file.ts';
+import { OpenFlags } from './open-flags.ts';
+
+/** Descriptors that a process may have unless told otherwise. @kernel RLIMIT_NOFILE */
+export const DEFAULT_FD_LIMIT = 1024;
+/** Most descriptors that any process may have: what fits in one block of the arena. */
+export const MAX_FD_LIMIT = 1 << 18;
+
+/** An open descriptor. */
+export interface FdEntry {
+  readonly fd: number;
+  readonly file: File;
+  readonly cloexec: boolean;
+}
+
+/**
+ * The file descriptors of one emulated process, which any number of tasks can share. A handle over the struct behind `ref`.
+ * @kernel files_struct
+ */
+export class FdTable {
+  readonly machine: Machine;
+  readonly ref: number;
+
+  constructor(machine: Machine, tableRef: number) {
+    this.machine = machine;
+    this.ref = tableRef;
+  }
+
+  /**
+   * A process without descriptors that no task uses yet: see {@link join}.
+   * @param options.limit descriptors that it may have.
+   * @throws KernelError ENOMEM
+   */
+  static create(
+    machine: Machine,
+    { name = 'process', limit = DEFAULT_FD_LIMIT }: { name?: string; limit?: number } = {},
+  ): FdTable {
+    if (!Number.isInteger(limit) || limit < 1 || limit > MAX_FD_LIMIT) {
+      throw new UsageError(`a process may have 1 to ${MAX_FD_LIMIT} descriptors, got limit ${limit}`);
+    }
+    const slab = machine.slab(P);
+    const size = Math.min(FIRST_SIZE, limit);
+    const entries = entriesSlab(machine, size).alloc('dup_fd.entries');
+    let table = 0;
+    try {
+      table = slab.alloc('dup_fd');
+    } catch (error) {
+      entriesSlab(machine, size).free(entries, 'dup_fd');
+      throw error;
+    }
+    const p = slab.at(table);
+    P.name.set(machine.mem, p, machine.intern(name));
+    P.limit.set(machine.mem, p, limit);
+    P.size.set(machine.mem, p, size);
+    P.entries.set(machine.mem, p, entries);
+    return new FdTable(machine, table);
+  }
+
+  static of(machine: Machine, tableRef: number): FdTable {
+    return new FdTable(machine, tableRef);
+  }
+
+  /** The calling task's process; it gets one of its own on first use. */
+  static current(machine: Machine): FdTable {
+    const table = TaskStruct.process.get(machine.mem, machine.taskAt);
+    if (table !== 0) return new FdTable(machine, table);
+    return FdTable.create(machine, { name: machine.taskName(machine.tid) }).join();
+  }
+
+  /** Makes this the calling task's process, which leaves the one it was in. Leaving the machine leaves the process. */
+  join(): this {
+    const { machine } = this;
+    const before = TaskStruct.process.get(machine.mem, machine.taskAt);
+    if (before === this.ref) return this;
+    if (before !== 0) new FdTable(machine, before).#checkDrop();
+    const p = this.#p;
+    if (P.users.load(machine.mem, p) === 0) P.users.store(machine.mem, p, 1);
+    else refInc(machine, p, P.users);
+    TaskStruct.process.set(machine.mem, machine.taskAt, this.ref);
+    machine.onLeave('core.fd-table', () => FdTable.exit(machine));
+    if (before !== 0) new FdTable(machine, before).#drop();
+    return this;
+  }
+
+  /** The calling task leaves its process; the last one to do so closes every descriptor, in order. @kernel exit_files */
+  static exit(machine: Machine): void {
+    FdTable.exitTask(machine, machine.taskAt);
+  }
+
+  /** {@link exit} on behalf of the task whose record is at word `task`. */
+  static exitTask(machine: Machine, task: number): void {
+    const table = TaskStruct.process.get(machine.mem, task);
+    if (table === 0) return;
+    new FdTable(machine, table).#checkDrop();
+    TaskStruct.process.set(machine.mem, task, 0);
+    new FdTable(machine, table).#drop();
+  }
+
+  /**
+   * Gives `file` the lowest free descriptor, which takes over the caller's reference. @kernel fd_install
+   * @throws KernelError EMFILE at the limit, ENOMEM; the caller keeps its reference then.
+   */
+  install(file: File, { cloexec = false }: { cloexec?: boolean } = {}): number {
+    return this.#allocate(file.ref, 0, cloexec);
+  }
+
+  /** Takes the lowest free descriptor without a file, for {@link fill} or {@link unreserve}. @kernel get_unused_fd_flags */
+  reserve({ cloexec = false }: { cloexec?: boolean } = {}): number {
+    return this.#allocate(RESERVED, 0, cloexec);
+  }
+
+  /** Puts `file` behind a reserved descriptor, which takes over the caller's reference. @kernel fd_install */
+  fill(fd: number, file: File): void {
+    if (this.#replace(fd, RESERVED, file.ref) === RESERVED) return;
+    throw new UsageError(`descriptor ${fd} is not reserved`);
+  }
+
+  /** Gives a reserved descriptor back. @kernel put_unused_fd */
+  unreserve(fd: number): void {
+    if (this.#replace(fd, RESERVED, 0) === RESERVED) return;
+    throw new UsageError(`descriptor ${fd} is not reserved`);
+  }
+
+  /** The file behind `fd`, with a reference of the caller's own. @kernel fget @throws KernelError EBADF */
+  get(fd: number): File {
+    const found = this.#locked((p) => {
+      const file = new File(this.machine, this.#peek(p, fd));
+      return file.ref !== 0 && file.tryGet() ? file : undefined;
+    });
+    if (found === undefined) throw this.#badFd('fget', fd);
+    return found;
+  }
+
+  /** @kernel close_fd @throws KernelError EBADF; UsageError as {@link File.put}, the descriptor stays open then. */
+  close(fd: number): void {
+    const seen = this.#locked((p) => this.#peek(p, fd));
+    if (seen === 0) throw this.#badFd('close', fd);
+    const file = new File(this.machine, seen);
+    file.ops.checkRelease?.(file);
+    if (this.#replace(fd, seen, 0) !== seen) throw this.#badFd('close', fd);
+    file.put();
+  }
+
+  /** Another descriptor for the same file: the lowest free one from `least` on. @kernel F_DUPFD @throws KernelError EBADF, EMFILE, ENOMEM */
+  dup(fd: number, least = 0, { cloexec = false }: { cloexec?: boolean } = {}): number {
+    const file = this.get(fd);
+    try {
+      return this.#allocate(file.ref, least, cloexec);
+    } catch (error) {
+      file.put();
+      throw error;
+    }
+  }
+
+  /** What /proc/PID/fdinfo/FD shows, line by line, without `mnt_id` and `ino`. @throws KernelError EBADF */
+  fdinfo(fd: number): string[] {
+    const file = this.get(fd);
+    const cloexec = this.#locked((p) => this.machine.mem.i32[entryAt(this.machine, p, fd) + 1]!);
+    const flags = file.flags | (cloexec !== 0 ? OpenFlags.CLOEXEC : 0);
+    const lines = ['pos:\t0', `flags:\t0${flags.toString(8)}`, ...(file.ops.fdinfo?.(file) ?? [])];
+    file.put();
+    return lines;
+  }
+
+  /** What the link /proc/PID/fd/FD says. @throws KernelError EBADF */
+  link(fd: number): string {
+    const file = this.get(fd);
+    const text = file.ops.linkText?.(file) ?? `anon_inode:${file.type}`;
+    file.put();
+    return text;
+  }
+
+  /** Open descriptors, lowest first. The files are borrowed: no reference is taken. */
+  entries(): FdEntry[] {
+    const { machine } = this;
+    return this.#locked((p) => {
+      const found: FdEntry[] = [];
+      for (let fd = 0; fd < P.size.get(machine.mem, p); fd++) {
+        const file = this.#peek(p, fd);
+        if (file === 0) continue;
+        found.push({ fd, file: new File(machine, file), cloexec: machine.mem.i32[entryAt(machine, p, fd) + 1] !== 0 });
+      }
+      return found;
+    });
+  }
+
+  /** Descriptors taken, reserved ones included. */
+  get size(): number {
+    return P.open.get(this.machine.mem, this.#p);
+  }
+
+  get limit(): number {
+    return P.limit.get(this.machine.mem, this.#p);
+  }
+
+  get name(): string {
+    return this.machine.string(P.name.get(this.machine.mem, this.#p));
+  }
+
+  get #p(): number {
+    return this.machine.slab(P).at(this.ref);
+  }
+
+  #locked<T>(fn: (p: number) => T): T {
+    const p = this.#p;
+    return withSpin(this.machine, p + P.lock.at, () => fn(p));
+  }
+
+  /** File behind `fd`; 0 for none or a reserved one. */
+  #peek(p: number, fd: number): number {
+    if (!(Number.isInteger(fd) && fd >= 0 && fd < P.size.get(this.machine.mem, p))) return 0;
+    const file = this.machine.mem.i32[entryAt(this.machine, p, fd)]!;
+    return file === RESERVED ? 0 : file;
+  }
+
+  /** Changes entry `fd` if it is `expected`; returns what it was. */
+  #replace(fd: number, expected: number, file: number): number {
+    const { mem } = this.machine;
+    return this.#locked((p) => {
+      if (!(Number.isInteger(fd) && fd >= 0 && fd < P.size.get(mem, p))) return 0;
+      const at = entryAt(this.machine, p, fd);
+      const was = mem.i32[at]!;
+      if (was !== expected) return was;
+      mem.i32[at] = file;
+      if (file === 0) P.open.set(mem, p, P.open.get(mem, p) - 1);
+      return was;
+    });
+  }
+
+  #allocate(file: number, least: number, cloexec: boolean): number {
+    const { mem } = this.machine;
+    for (;;) {
+      const fd = this.#locked((p) => {
+        const size = P.size.get(mem, p);
+        for (let n = least; n < size; n++) {
+          const at = entryAt(this.machine, p, n);
+          if (mem.i32[at] !== 0) continue;
+          mem.i32[at + 1] = cloexec ? 1 : 0;
+          mem.i32[at] = file;
+          P.open.set(mem, p, P.open.get(mem, p) + 1);
+          return n;
+        }
+        return -1;
+      });
+      if (fd >= 0) return fd;
+      this.#grow(least);
+    }
+  }
+
+  /** Doubles the table. @throws KernelError EMFILE at the limit, ENOMEM; nothing is changed then. */
+  #grow(least: number): void {
+    const { machine } = this;
+    const { mem } = machine;
+    const limit = this.limit;
+    const old = P.size.get(mem, this.#p);
+    if (old >= limit || least >= limit) {
+      throw new KernelError(
+        'EMFILE',
+        'alloc_fd',
+        `process '${this.name}' has reached its limit of ${limit} descriptors`,
+      );
+    }
+    const size = Math.min(limit, Math.max(old * 2, least + 1));
+    const fresh = entriesSlab(machine, size).alloc('alloc_fd');
+    const unused = this.#locked((p) => {
+      const now = P.size.get(mem, p);
+      if (now >= size) return { entries: fresh, size };
+      const entries = P.entries.get(mem, p);
+      const from = entryAt(machine, p, 0);
+      mem.i32.copyWithin(entriesSlab(machine, size).at(fresh) + 1, from, from + now * 2);
+      P.entries.set(mem, p, fresh);
+      P.size.set(mem, p, size);
+      return { entries, size: now };
+    });
+    entriesSlab(machine, unused.size).free(unused.entries, 'alloc_fd');
+  }
+
+  /** Throws, while nothing is changed, when this thread could not release every file that goes with the last user. */
+  #checkDrop(): void {
+    if (P.users.load(this.machine.mem, this.#p) !== 1) return;
+    for (const { file } of this.entries()) file.ops.checkRelease?.(file);
+  }
+
+  #drop(): void {
+    const { machine } = this;
+    const p = this.#p;
+    if (!refDec(machine, p, P.users)) return;
+    for (const { fd } of this.entries()) this.close(fd);
+    entriesSlab(machine, P.size.get(machine.mem, p)).free(P.entries.get(machine.mem, p), 'exit_files');
+    machine.slab(P).free(this.ref, 'exit_files');
+  }
+
+  #badFd(where: string, fd: number): KernelError {
+    return new KernelError('EBADF', where, `process '${this.name}' has no open descriptor ${fd}`);
+  }
+}

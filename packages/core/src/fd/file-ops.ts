@@ -1,0 +1,37 @@
+import type { Machine } from '@dmabuf-emu/shm';
+import type { File } from './file.ts';
+
+/** Kind of driver that file operations are. */
+export const FILE_DRIVER = 'file';
+
+/** What a kind of file does. Registered by name in every thread that may close such files. @kernel file_operations */
+export interface FileOps {
+  readonly name: string;
+  /** The last reference is gone: frees what `priv` refers to. Runs with no lock held, maybe in another task than the put. */
+  release(file: File): void;
+  /** Throws when this thread could not run {@link release}; asked before a reference is dropped, while nothing is changed. */
+  checkRelease?(file: File): void;
+  /** What the file is called in reports. */
+  describe?(file: File): string;
+  /** What the link in /proc/PID/fd says. */
+  linkText?(file: File): string;
+  /** Lines that this kind of file adds to its fdinfo. @kernel show_fdinfo */
+  fdinfo?(file: File): readonly string[];
+  /** @kernel llseek */
+  llseek?(file: File, offset: number, whence: number): number;
+}
+
+/** Number of the kind of file called `name`. */
+export function fileTypeId(machine: Machine, name: string): number {
+  return machine.drivers.id(FILE_DRIVER, name);
+}
+
+/** Name of a kind of file. */
+export function fileTypeName(machine: Machine, type: number): string {
+  return machine.drivers.name(FILE_DRIVER, type);
+}
+
+/** Operations of a kind of file. @throws UsageError when this thread has not registered them. */
+export function fileOps(machine: Machine, type: number): FileOps {
+  return machine.drivers.get<FileOps>(FILE_DRIVER, type);
+}

@@ -1,0 +1,23 @@
+import { i32, ref, refcount, struct } from '@dmabuf-emu/shm';
+
+/** An open file description: what descriptors, mappings and the kernel itself hold references to. @kernel file */
+export const FileStruct = struct('file', {
+  refs: refcount(),
+  /** Kind of file, and what it is a file of. */
+  type: i32(),
+  priv: ref(),
+  flags: i32(),
+  mode: i32(),
+  /** References that mappings of this file hold; part of `refs`. */
+  maps: i32(),
+  /** Task that took a reference last. */
+  lastTask: i32(),
+  /** After the last put: {@link FINAL_PENDING} or {@link FINAL_RUNNING}, and the task that has to do or does it. */
+  finalState: i32(),
+  finalTask: i32(),
+  /** Dead task that took references to its grave. */
+  lostBy: i32(),
+});
+
+export const FINAL_PENDING = 1;
+export const FINAL_RUNNING = 2;

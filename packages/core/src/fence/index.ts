@@ -1,0 +1,40 @@
+export { type CallbackDriver, type CallbackOps, defineFenceCallback, FenceCallback } from './callback.ts';
+export { Fence } from './fence.ts';
+export {
+  drainCallbacks,
+  fenceAddCallback,
+  fenceCheckAndSignal,
+  fenceContextAlloc,
+  fenceCreate,
+  fenceDescribe,
+  fenceEnableSignaling,
+  fenceGet,
+  fenceGetRcuSafe,
+  fenceGetStatus,
+  fenceGetStub,
+  fenceIsContainer,
+  fenceIsLater,
+  fenceIsLaterOrSame,
+  fenceIsSignaled,
+  fenceLater,
+  fencePrivateStub,
+  fencePut,
+  fenceRemoveCallback,
+  fenceSetDeadline,
+  fenceSetError,
+  fenceSignal,
+  fenceTestSignaledFlag,
+  fenceTimestamp,
+  fenceTryGet,
+  fenceWait,
+  fenceWaitAny,
+  fenceWaitAsync,
+  type FenceWaitOptions,
+  installFences,
+  noteFenceHolder,
+} from './functions.ts';
+export { type FenceInit } from './internal/create.ts';
+export { type WaitAnyResult } from './internal/wait-any.ts';
+export { fenceGetStatusLocked, fenceIsSignaledLocked, fenceLock, fenceSignalLocked, fenceUnlock } from './locked.ts';
+export { defineFenceOps, type FenceDriver, type FenceOps } from './ops.ts';
+export { SignalRight } from './signal-right.ts';

@@ -1,0 +1,85 @@
+import { atomicAdd, atomicCas, atomicLoad, atomicSub, INDEX_MASK, syncPoint } from '@dmabuf-emu/shm';
+import { setError } from './error.ts';
+import { CALLBACKS, CAP_RELEASE, FenceStruct as F, REF, REF_SHIFT, SIGNALED, STATE, WAITERS } from './layout.ts';
+import { withLock } from './lock.ts';
+import { namesForReport } from './names.ts';
+import { signalLocked } from './signal.ts';
+import type { FenceTable } from './table.ts';
+
+/** Takes a reference; the caller owns one already. @kernel dma_fence_get */
+export function getFence(t: FenceTable, ref: number): void {
+  const at = t.slab.at(ref) + STATE;
+  syncPoint('fence.get', at);
+  const old = atomicAdd(t.mem, at, REF);
+  if (old >>> REF_SHIFT !== 0) return;
+  atomicSub(t.mem, at, REF);
+  t.machine.diag.warn('refcount-from-zero', 'reference taken on a fence whose count is 0');
+}
+
+/**
+ * Takes a reference on a fence that may be going, or gone and its memory in use by another.
+ * @returns the fence's word, or 0 when it is too late.
+ * @kernel dma_fence_get_rcu
+ */
+export function tryGetFence(t: FenceTable, ref: number): number {
+  const p = t.slab.tryAt(ref);
+  if (p === 0) return 0;
+  const at = p + STATE;
+  syncPoint('fence.get', at);
+  for (let v = atomicLoad(t.mem, at); v >>> REF_SHIFT !== 0;) {
+    const old = atomicCas(t.mem, at, v, v + REF);
+    if (old !== v) {
+      v = old;
+      continue;
+    }
+    const now = t.slab.refOf(ref & INDEX_MASK);
+    if (now === ref) return p;
+    putAt(t, now, p);
+    return 0;
+  }
+  return 0;
+}
+
+/** Drops a reference, which the caller owns. @kernel dma_fence_put */
+export function putFence(t: FenceTable, ref: number): void {
+  putAt(t, ref, t.slab.at(ref));
+}
+
+function putAt(t: FenceTable, ref: number, p: number): void {
+  const at = p + STATE;
+  syncPoint('fence.put', at);
+  const old = atomicSub(t.mem, at, REF);
+  if (old >>> REF_SHIFT > 1) return;
+  if (old >>> REF_SHIFT === 1) return release(t, ref, p, old);
+  atomicAdd(t.mem, at, REF);
+  t.machine.diag.warn('refcount-underflow', 'reference to a fence dropped that nobody held');
+}
+
+/** The last reference is gone. @kernel dma_fence_release */
+function release(t: FenceTable, ref: number, p: number, state: number): void {
+  t.trace('dma_fence_destroy', ref, p);
+  if ((state & SIGNALED) === 0 && (state & (CALLBACKS | WAITERS)) !== 0) {
+    endPending(t, ref, p, state);
+    // A closure that was posted to its task holds a new reference: the release goes on when that one is dropped.
+    if (atomicLoad(t.mem, p + STATE) >>> REF_SHIFT !== 0) return;
+  }
+  if ((t.caps(p) & CAP_RELEASE) !== 0) t.driver(p).release!(t.fence(ref));
+  t.slab.free(ref, 'dma_fence_free');
+}
+
+/** Somebody still waits for a fence that nobody can signal any more: ends it with EDEADLK. */
+function endPending(t: FenceTable, ref: number, p: number, state: number): void {
+  const { machine } = t;
+  const context = (F.context.get(t.mem, p) >>> 0).toString(16);
+  const text = `Fence ${namesForReport(t, ref, p)}:${context}:${F.seqno.get(t.mem, p).toString(16)} released with pending signals!`;
+  let warned = (state & CALLBACKS) !== 0;
+  if (warned) machine.diag.warn('fence-pending', text);
+  withLock(t, p, () => {
+    setError(t, p, 'EDEADLK');
+    if (!warned && machine.wake(p + STATE) > 0) {
+      warned = true;
+      machine.diag.warn('fence-pending', text);
+    }
+    signalLocked(t, ref, p);
+  });
+}

@@ -1,0 +1,25 @@
+import type { Machine } from '@dmabuf-emu/shm';
+import { onLeave, onReap } from './death.ts';
+import { FenceTable } from './table.ts';
+import { verifyFences } from './verify.ts';
+
+const KEY = Symbol('dmabuf-emu.fences');
+
+/** The table looked up last: a thread works with one machine, as a rule. */
+let last: FenceTable | undefined;
+
+/** This thread's table of the machine's fences; the first call makes the thread take part in clean-up and checks. */
+export function tableOf(machine: Machine): FenceTable {
+  if (last !== undefined && last.machine === machine) return last;
+  last = machine.local(KEY, () => {
+    const t = new FenceTable(machine);
+    machine.onReap('fence', (task) => onReap(t, task));
+    machine.onVerify('fence', (report) => verifyFences(t, report));
+    machine.onLeave('fence', () => {
+      onLeave(t);
+      if (last === t) last = undefined;
+    });
+    return t;
+  });
+  return last;
+}

@@ -1,0 +1,6 @@
+export * from './device/index.ts';
+export * from './dma-buf/index.ts';
+export * from './fd/index.ts';
+export * from './fence/index.ts';
+export * from './resv/index.ts';
+export * from './sg/index.ts';

@@ -1,0 +1,3 @@
+export { ResvCursor } from './cursor.ts';
+export { Resv, type ResvWaitOptions } from './resv.ts';
+export { ResvUsage, resvUsageRw } from './usage.ts';
