@@ -1,0 +1,26 @@
+import type { Machine } from '@dmabuf-emu/shm';
+import type { IommuDomain } from '../iommu/iommu-domain.ts';
+import type { PatternTable } from '../memory/pattern.ts';
+import type { PhysicalMemory } from '../memory/physical-memory.ts';
+import type { TopologyFunction } from '../topology/index.ts';
+import type { FaultLog } from './fault-log.ts';
+import type { GrantTable } from './grants/grant-table.ts';
+import type { Router } from './routing.ts';
+
+/** What a DMA port needs of the machine around it. */
+export interface DmaBus {
+  readonly machine: Machine;
+  readonly memory: PhysicalMemory;
+  readonly router: Router;
+  readonly faults: FaultLog;
+  readonly grants: GrantTable;
+  readonly patterns: PatternTable;
+  /** Whether accesses are checked for what hardware would let pass: stale translations, revoked mappings, free RAM. */
+  readonly checks: boolean;
+  /** Bits of `Access` of a function at this moment. */
+  accessOf(fn: TopologyFunction): number;
+  /** The domain that a function is attached to at this moment. */
+  domainOf(fn: TopologyFunction): IommuDomain;
+  /** Notes an uncorrectable error in a function's AER registers. */
+  reportError(fn: TopologyFunction, bits: number): void;
+}

@@ -1,0 +1,1 @@
+export { GrantTable, type GrantHit, type GrantInfo, type GrantView } from './grant-table.ts';

@@ -1,0 +1,230 @@
+import { Access, AerBit } from '../config-space/index.ts';
+import type { IommuDomain } from '../iommu/iommu-domain.ts';
+import { entryFrame } from '../iommu/page-table.ts';
+import { IommuProt } from '../iommu/prot.ts';
+import { barOf } from '../memory/memory-map.ts';
+import type { BarRange, MemoryRegion } from '../memory/memory-region.ts';
+import { PAGE_SIZE } from '../memory/page.ts';
+import type { RunList } from '../memory/run-list.ts';
+import type { TopologyFunction } from '../topology/index.ts';
+import type { DmaBus } from './dma-bus.ts';
+import { type FaultKind, type FaultRecord } from './fault-record.ts';
+import { MmioCheck } from './mmio-check.ts';
+import { TranslationLog } from './translation-log.ts';
+
+/** How an access reached its target: below a common bridge, untranslated through the root complex, or translated. */
+export type Route = 'bus' | 'direct' | 'iommu';
+
+/**
+ * Takes the addresses of one function's accesses through bridges, root complex and IOMMU to the bytes in the arena, as the
+ * hardware does. What hardware answers with an error becomes a fault and ends the access there; what hardware lets pass and
+ * should not have happened is noted by the checks.
+ */
+export class Resolver {
+  /** Why the last {@link resolve} stopped early; `null` when it did not. */
+  fault: FaultRecord | null = null;
+  readonly #bus: DmaBus;
+  readonly #fn: TopologyFunction;
+  readonly #mmio: MmioCheck;
+  readonly #log = new TranslationLog();
+  #write = false;
+  #foreignNoted = false;
+  #staleNoted = false;
+  /** A checked access is under way. */
+  #open = false;
+
+  constructor(bus: DmaBus, fn: TopologyFunction) {
+    this.#bus = bus;
+    this.#fn = fn;
+    this.#mmio = new MmioCheck(bus, fn);
+  }
+
+  /**
+   * Appends the pieces behind `length` bytes at `address` to `runs` (cleared first), up to the first fault.
+   * @returns bytes resolved
+   * @throws KernelError ENOMEM when the memory behind physical addresses is used up
+   */
+  resolve(runs: RunList, address: number, length: number, write: boolean): number {
+    runs.clear();
+    this.fault = null;
+    this.#write = write;
+    this.#foreignNoted = false;
+    this.#staleNoted = false;
+    this.#open = this.#bus.checks;
+    this.#mmio.begin(write);
+    this.#log.clear();
+    if ((this.#bus.accessOf(this.#fn) & Access.MASTER) === 0) {
+      return this.#fail('aer-ur', address, length, 'bus master is off');
+    }
+    if (!(address >= 0 && Number.isSafeInteger(address + length))) {
+      return this.#fail('aer-ur', address, length, 'not an address');
+    }
+    const routes = this.#bus.router.tableOf(this.#fn);
+    const end = address + length;
+    for (let at = address; at < end && this.fault === null; ) {
+      const range = routes.find(at);
+      if (range === null) at += this.#throughRoot(runs, at, Math.min(end, routes.nextAfter(at)) - at);
+      else if (range.target === null) this.#fail('aer-ur', at, end - at, 'no BAR in the bridge window');
+      else at += this.#physical(runs, at, at + range.offset, Math.min(end, range.end) - at, 'bus');
+    }
+    this.#mmio.check();
+    return runs.total;
+  }
+
+  /**
+   * Looks again, after the bytes were moved, at what may have changed meanwhile: a mapping that went away during the access
+   * should not have been in use.
+   */
+  recheck(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#mmio.recheck();
+    if (this.#staleNoted) return;
+    const changed = this.#log.firstChanged();
+    if (changed >= 0) this.#note('stale-iotlb-hit', changed * PAGE_SIZE, PAGE_SIZE, 'unmapped during the access');
+  }
+
+  /** From the root complex on: through the requester's domain. Returns bytes resolved. */
+  #throughRoot(runs: RunList, address: number, length: number): number {
+    const domain = this.#bus.domainOf(this.#fn);
+    switch (domain.type) {
+      case 'blocked':
+        this.#fail('iommu-fault', address, length, 'blocked domain');
+        return 0;
+      case 'identity':
+        return this.#physical(runs, address, address, length, 'direct');
+      default:
+        return this.#translated(runs, domain, address, length);
+    }
+  }
+
+  #translated(runs: RunList, domain: IommuDomain, address: number, length: number): number {
+    const { memory, checks } = this.#bus;
+    const need = this.#write ? IommuProt.WRITE : IommuProt.READ;
+    let page = Math.floor(address / PAGE_SIZE);
+    let offset = address - page * PAGE_SIZE;
+    let done = 0;
+    if (checks) this.#log.begin(domain);
+    for (; done < length; page++) {
+      const entry = domain.translate(page, checks);
+      if (checks) {
+        if (domain.staleHit) this.#noteStale(page);
+        this.#log.add(page, entry);
+      }
+      if ((entry & need) === 0) {
+        this.#fail('iommu-fault', address + done, length - done, entry === 0 ? 'not mapped' : 'permission');
+        break;
+      }
+      const bytes = Math.min(length - done, PAGE_SIZE - offset);
+      const frame = entryFrame(entry);
+      const region = memory.map.regionOfFrame(frame)!;
+      const paddr = region.start + (frame - region.frame) * PAGE_SIZE + offset;
+      const moved = this.#inRegion(runs, region, address + done, paddr, bytes, 'iommu');
+      done += moved;
+      if (moved < bytes) break;
+      offset = 0;
+    }
+    return done;
+  }
+
+  /** Bytes at a physical address, whatever is there. Returns bytes resolved. */
+  #physical(runs: RunList, address: number, paddr: number, length: number, route: Route): number {
+    let done = 0;
+    while (done < length) {
+      const region = this.#bus.memory.map.regionAt(paddr + done);
+      if (region === null) {
+        this.#fail('aer-ur', address + done, length - done, 'nothing at this physical address');
+        break;
+      }
+      const bytes = Math.min(length - done, region.end - (paddr + done));
+      const moved = this.#inRegion(runs, region, address + done, paddr + done, bytes, route);
+      done += moved;
+      if (moved < bytes) break;
+    }
+    return done;
+  }
+
+  #inRegion(runs: RunList, region: MemoryRegion, address: number, paddr: number, length: number, route: Route): number {
+    if (region.kind === 'ram') {
+      if (this.#write && this.#bus.checks) this.#checkRam(region, address, paddr, length);
+      this.#bus.memory.resolveIn(region, runs, paddr, length, this.#write);
+      return length;
+    }
+    let done = 0;
+    while (done < length) {
+      const bar = barOf(region, paddr + done);
+      if (bar === null) {
+        this.#fail('aer-ur', address + done, length - done, 'no BAR at this physical address');
+        break;
+      }
+      const bytes = Math.min(length - done, bar.end - (paddr + done));
+      if (!this.#answers(bar, address + done, length - done)) break;
+      if (this.#bus.checks && bar.fn !== this.#fn) this.#mmio.add(bar, address + done, paddr + done, bytes, route);
+      this.#bus.memory.resolveIn(region, runs, paddr + done, bytes, this.#write);
+      done += bytes;
+    }
+    return done;
+  }
+
+  /** Whether the function behind a BAR takes part at the moment. */
+  #answers(bar: BarRange, address: number, length: number): boolean {
+    const { fn } = bar;
+    let access = this.#bus.accessOf(fn);
+    if (fn.physfn !== null) {
+      const owner = this.#bus.accessOf(fn.physfn);
+      access |= owner & (Access.IN_RESET | Access.REMOVED);
+      if ((owner & Access.LOW_POWER) !== 0) access &= ~Access.DECODE;
+    }
+    if ((access & (Access.IN_RESET | Access.REMOVED)) !== 0) {
+      this.#bus.reportError(this.#fn, AerBit.COMPLETION_TIMEOUT);
+      const reason = (access & Access.REMOVED) !== 0 ? 'target is gone' : 'target is in reset';
+      this.#fail('aer-cto', address, length, reason, bar);
+      return false;
+    }
+    if ((access & Access.DECODE) !== 0 && (access & (Access.BAR_0 << bar.bar)) !== 0) return true;
+    this.#bus.reportError(fn, AerBit.UNSUPPORTED_REQUEST);
+    const reason = (access & Access.DECODE) !== 0 ? 'BAR was moved' : 'target does not decode memory';
+    this.#fail('aer-ur', address, length, reason, bar);
+    return false;
+  }
+
+  #checkRam(region: MemoryRegion, address: number, paddr: number, length: number): void {
+    if (this.#foreignNoted || this.#bus.memory.ram.isAllocatedIn(region, paddr, length)) return;
+    this.#foreignNoted = true;
+    this.#note('foreign-write', address, length, 'RAM that is not allocated');
+  }
+
+  #noteStale(page: number): void {
+    if (!this.#staleNoted) this.#note('stale-iotlb-hit', page * PAGE_SIZE, PAGE_SIZE, 'not in the page table any more');
+    this.#staleNoted = true;
+  }
+
+  #note(kind: FaultKind, address: number, length: number, reason: string): void {
+    const { faults } = this.#bus;
+    const grant = this.#mmio.blame(address, length);
+    faults.record({
+      kind,
+      requester: this.#fn.index,
+      address,
+      length,
+      write: this.#write,
+      reason,
+      ...(grant === undefined ? {} : { grant }),
+    });
+  }
+
+  #fail(kind: FaultKind, address: number, length: number, reason: string, bar?: BarRange): 0 {
+    const grant = this.#mmio.blame(address, length);
+    this.fault = this.#bus.faults.record({
+      kind,
+      requester: this.#fn.index,
+      address,
+      length,
+      write: this.#write,
+      reason,
+      ...(bar === undefined ? {} : { target: bar.fn.index, bar: bar.bar }),
+      ...(grant === undefined ? {} : { grant }),
+    });
+    return 0;
+  }
+}

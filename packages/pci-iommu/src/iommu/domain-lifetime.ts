@@ -1,0 +1,83 @@
+import { kmemSlab, KernelError, type Machine } from '@dmabuf-emu/shm';
+import { undoOnFailure } from '../internal/unwind.ts';
+import { DOMAIN_TYPES, DomainStruct, type DomainType } from './domain-struct.ts';
+import { iotlbWords, MIN_SETS } from './iotlb.ts';
+import { IovaSpace, type ReservedRange } from './iova-space.ts';
+import { PageTable } from './page-table.ts';
+
+/** Shape of an IOTLB; both powers of two, at least 16 sets. */
+export interface IotlbShape {
+  readonly sets: number;
+  readonly ways: number;
+}
+
+export const DEFAULT_IOTLB: IotlbShape = { sets: 64, ways: 4 };
+
+/** What a new domain is. */
+export interface DomainOptions {
+  readonly type: DomainType;
+  readonly iotlb?: IotlbShape;
+  /** Addresses that the DMA API must not give out. */
+  readonly reserved?: readonly ReservedRange[];
+  /** Index of the function it is made for. */
+  readonly owner?: number;
+}
+
+const MAX_IOTLB_ENTRIES = 65_536;
+
+/** Makes a domain and returns its slot. @throws KernelError ENOMEM, EINVAL; nothing is left then */
+export function createDomain(machine: Machine, options: DomainOptions): number {
+  const shape = options.iotlb ?? DEFAULT_IOTLB;
+  checkShape(shape);
+  const { mem } = machine;
+  const slab = machine.slab(DomainStruct);
+  const ref = slab.alloc('iommu.domain');
+  const p = slab.at(ref);
+  DomainStruct.type.set(mem, p, DOMAIN_TYPES.indexOf(options.type));
+  DomainStruct.owner.set(mem, p, (options.owner ?? -1) + 1);
+  undoOnFailure(
+    () => {
+      if (options.type === 'dma' || options.type === 'unmanaged') addPageTable(machine, p, shape);
+      if (options.type === 'dma') DomainStruct.iova.set(mem, p, IovaSpace.create(machine, options.reserved ?? []));
+    },
+    () => freeDomain(machine, ref),
+  );
+  return ref;
+}
+
+/** Gives everything of a domain back. */
+export function freeDomain(machine: Machine, ref: number): void {
+  const { mem } = machine;
+  const slab = machine.slab(DomainStruct);
+  const p = slab.at(ref);
+  const iova = DomainStruct.iova.get(mem, p);
+  if (iova !== 0) new IovaSpace(machine, iova).destroy();
+  const tlb = DomainStruct.tlbRef.get(mem, p);
+  if (tlb !== 0) {
+    const words = iotlbWords(DomainStruct.tlbSets.get(mem, p), DomainStruct.tlbWays.get(mem, p));
+    kmemSlab(machine, words).free(tlb, 'iommu.iotlb');
+  }
+  new PageTable(machine, p).destroy();
+  slab.free(ref, 'iommu.domain');
+}
+
+function addPageTable(machine: Machine, p: number, shape: IotlbShape): void {
+  const { mem } = machine;
+  DomainStruct.top.set(mem, p, new PageTable(machine, p).addTable());
+  const tlbs = kmemSlab(machine, iotlbWords(shape.sets, shape.ways));
+  const tlb = tlbs.alloc('iommu.iotlb');
+  DomainStruct.tlbRef.set(mem, p, tlb);
+  DomainStruct.tlb.set(mem, p, tlbs.at(tlb) + 1);
+  DomainStruct.tlbSets.set(mem, p, shape.sets);
+  DomainStruct.tlbWays.set(mem, p, shape.ways);
+}
+
+function checkShape({ sets, ways }: IotlbShape): void {
+  const isPower = (value: number): boolean => Number.isInteger(Math.log2(value));
+  if (isPower(sets) && isPower(ways) && sets >= MIN_SETS && sets * ways <= MAX_IOTLB_ENTRIES) return;
+  throw new KernelError(
+    'EINVAL',
+    'iommu_domain_alloc',
+    `IOTLB of ${sets} sets, ${ways} ways: both must be powers of two, at least ${MIN_SETS} sets, at most ${MAX_IOTLB_ENTRIES} entries`,
+  );
+}

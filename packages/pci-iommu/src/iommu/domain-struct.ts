@@ -1,0 +1,81 @@
+import { i32, mutex, ref, struct, u53, words } from '@dmabuf-emu/shm';
+
+/** Kinds of domains. `unmanaged` domains are filled by their owner (VFIO, iommufd), `dma` ones by the DMA API. */
+export const DOMAIN_TYPES = ['blocked', 'identity', 'dma', 'unmanaged'] as const;
+/** @kernel IOMMU_DOMAIN_BLOCKED, IOMMU_DOMAIN_IDENTITY, IOMMU_DOMAIN_DMA, IOMMU_DOMAIN_UNMANAGED */
+export type DomainType = (typeof DOMAIN_TYPES)[number];
+
+/** @kernel struct iommu_domain */
+export const DomainStruct = struct('iommu_domain', {
+  /** Index in {@link DOMAIN_TYPES}. */
+  type: i32(),
+  lock: mutex('iommu_domain.lock'),
+  /** Word of the first entry of the top table; 0 for domains without a page table. */
+  top: i32(),
+  /** Newest table, linked by {@link TableStruct}. */
+  tables: ref(),
+  tableCount: i32(),
+  /** Pages mapped. */
+  mapped: i32(),
+  /** Moved on after each batch of changes to the page table: publishes them. */
+  generation: i32(),
+  /** Word of the IOTLB, and its slot. */
+  tlb: i32(),
+  tlbRef: ref(),
+  tlbSets: i32(),
+  tlbWays: i32(),
+  iova: ref(),
+  /** Functions attached. */
+  devices: i32(),
+  /** Function that the domain was made for, plus one; 0 for none. */
+  owner: i32(),
+});
+
+/** 512 entries of the page table, and the next table of the same domain. */
+export const TableStruct = struct('iommu_table', { next: ref(), entries: words(512) });
+
+/** An array of allocated ranges and what the search for free ones remembers. @kernel struct iova_domain */
+export const IovaStruct = struct('iova_domain', {
+  lock: mutex('iova_domain.lock'),
+  /** Slot of the array of ranges, its word, ranges in use and room for. */
+  ranges: ref(),
+  rangesAt: i32(),
+  count: i32(),
+  room: i32(),
+  /** Ranges there would be if neighbours were not merged. */
+  nodes: i32(),
+  /** Where the next search starts, below 4 GiB and above. @kernel cached32_node, cached_node */
+  cached32: u53(),
+  cached: u53(),
+  /** A request this large is known to fail below 4 GiB. @kernel max32_alloc_size */
+  max32: u53(),
+  /** Pages that were reserved and never come back. */
+  reserved: u53(),
+  /** Full magazines, by order of their size. */
+  depot: words(6),
+  depotCount: words(6),
+  /** Slot and word of the table of task caches, by task id. */
+  caches: ref(),
+  cachesAt: i32(),
+});
+
+/** Entries of a magazine. @kernel IOVA_MAG_SIZE */
+export const MAGAZINE_ENTRIES = 127;
+/** Orders 0..5 are kept in magazines: 1, 2, 4 .. 32 pages. @kernel IOVA_RANGE_CACHE_MAX_SIZE */
+export const MAGAZINE_ORDERS = 6;
+
+/** Freed page numbers of one size, as doubles. @kernel struct iova_magazine */
+export const MagazineStruct = struct('iova_magazine', {
+  count: i32(),
+  next: ref(),
+  pad: i32(),
+  pages: words(MAGAZINE_ENTRIES * 2),
+});
+
+/** One task's magazines of one domain. @kernel struct iova_cpu_rcache */
+export const TaskCacheStruct = struct('iova_task_cache', {
+  loaded: words(MAGAZINE_ORDERS),
+  previous: words(MAGAZINE_ORDERS),
+  /** Pages allocated minus pages freed by this task, magazines not counted. */
+  live: u53(),
+});

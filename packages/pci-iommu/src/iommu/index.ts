@@ -1,0 +1,26 @@
+export { DEFAULT_IOTLB, type DomainOptions, type IotlbShape } from './domain-lifetime.ts';
+export { DOMAIN_TYPES, type DomainType } from './domain-struct.ts';
+export { IOVA_APERTURE_END, IommuDomain } from './iommu-domain.ts';
+export type { Iotlb, IotlbStats } from './iotlb.ts';
+export { IotlbGather } from './iotlb-gather.ts';
+export type { IovaSpace, ReservedRange } from './iova-space.ts';
+export { IommuProt } from './prot.ts';
+export {
+  DMA_MAPPING_ERROR,
+  type DmaAttributes,
+  type DmaDevice,
+  dmaLimit,
+  dmaMappingError,
+} from './dma-device.ts';
+export { dmaMapPhys, dmaUnmapPhys } from './dma-map-phys.ts';
+export {
+  dmaInfoToProt,
+  dmaIovaDestroy,
+  dmaIovaFree,
+  dmaIovaLink,
+  type DmaIovaState,
+  dmaIovaSync,
+  dmaIovaTryAlloc,
+  dmaIovaUnlink,
+  dmaUseIova,
+} from './dma-iommu.ts';

@@ -1,0 +1,289 @@
+import { atomicAdd, KernelError, type Machine, type Mutex, mutexOf, syncPoint } from '@dmabuf-emu/shm';
+import { undoOnFailure } from '../internal/unwind.ts';
+import type { MemoryMap } from '../memory/memory-map.ts';
+import { isPageAligned, PAGE_SIZE, pageNumber } from '../memory/page.ts';
+import { createDomain, type DomainOptions, freeDomain } from './domain-lifetime.ts';
+import { DOMAIN_TYPES, DomainStruct, type DomainType } from './domain-struct.ts';
+import { Iotlb, type IotlbStats } from './iotlb.ts';
+import { IotlbGather } from './iotlb-gather.ts';
+import { IovaSpace } from './iova-space.ts';
+import { entryFrame, highBits, lowBits, MAX_PAGE_NUMBER, PageTable, walkEntry } from './page-table.ts';
+import { PROT_MASK } from './prot.ts';
+
+/** The top of every IOVA space: 48 bits. */
+export const IOVA_APERTURE_END = MAX_PAGE_NUMBER * PAGE_SIZE - 1;
+
+/**
+ * A set of translations for the devices attached to it: page table, IOTLB and, for the DMA API's domains, an allocator of
+ * addresses. A handle; the domain itself is in the arena, and any thread may use it.
+ *
+ * Mapping and unmapping take the domain's lock; translating takes none.
+ *
+ * @kernel struct iommu_domain
+ */
+export class IommuDomain {
+  readonly machine: Machine;
+  readonly memoryMap: MemoryMap;
+  readonly ref: number;
+  readonly type: DomainType;
+  /** The cache of translations; `null` for domains without a page table. */
+  readonly iotlb: Iotlb | null;
+  /** Whether the last {@link translate} used a cached entry that differs from the page table. */
+  staleHit = false;
+  readonly #p: number;
+  readonly #top: number;
+  readonly #table: PageTable;
+  readonly #lock: Mutex;
+  readonly #iova: IovaSpace | null;
+
+  /** The handle of an existing domain. A stale `ref` is a BUG. */
+  constructor(machine: Machine, map: MemoryMap, ref: number) {
+    const { mem } = machine;
+    const p = machine.slab(DomainStruct).at(ref);
+    this.machine = machine;
+    this.memoryMap = map;
+    this.ref = ref;
+    this.#p = p;
+    this.type = DOMAIN_TYPES[DomainStruct.type.get(mem, p)]!;
+    this.#top = DomainStruct.top.get(mem, p);
+    this.#table = new PageTable(machine, p);
+    this.#lock = mutexOf(machine, p, DomainStruct.lock);
+    const tlb = DomainStruct.tlb.get(mem, p);
+    this.iotlb = tlb === 0 ? null : new Iotlb(machine, tlb, DomainStruct.tlbSets.get(mem, p), DomainStruct.tlbWays.get(mem, p));
+    const iova = DomainStruct.iova.get(mem, p);
+    this.#iova = iova === 0 ? null : new IovaSpace(machine, iova);
+  }
+
+  /**
+   * Makes a domain.
+   * @kernel iommu_domain_alloc
+   * @throws KernelError ENOMEM; nothing is left then. EINVAL for an IOTLB shape that is not possible
+   */
+  static create(machine: Machine, map: MemoryMap, options: DomainOptions): IommuDomain {
+    return new IommuDomain(machine, map, createDomain(machine, options));
+  }
+
+  /** Ends the domain. Nothing may be attached or in flight. @kernel iommu_domain_free */
+  destroy(): void {
+    freeDomain(this.machine, this.ref);
+  }
+
+  /** Whether it has a page table. @kernel iommu_is_dma_domain, __IOMMU_DOMAIN_PAGING */
+  get isPaging(): boolean {
+    return this.#top !== 0;
+  }
+
+  /** Pages mapped at the moment. */
+  get mappedPages(): number {
+    return DomainStruct.mapped.load(this.machine.mem, this.#p);
+  }
+
+  /** Tables of the page table, empty ones included: they are only given back with the domain. */
+  get tableCount(): number {
+    return DomainStruct.tableCount.load(this.machine.mem, this.#p);
+  }
+
+  get iotlbStats(): IotlbStats {
+    return this.iotlb?.stats ?? { hits: 0, misses: 0, invalidations: 0 };
+  }
+
+  /** Index of the function it was made for; -1 for none. */
+  get owner(): number {
+    return DomainStruct.owner.get(this.machine.mem, this.#p) - 1;
+  }
+
+  /** Functions attached. */
+  get devices(): number {
+    return DomainStruct.devices.load(this.machine.mem, this.#p);
+  }
+
+  /** Counts a function that was attached (+1) or detached (-1). */
+  countDevice(by: 1 | -1): void {
+    DomainStruct.devices.add(this.machine.mem, this.#p, by);
+  }
+
+  /**
+   * Maps `size` bytes at `iova` to physical addresses from `paddr` on.
+   * @param prot - bits of `IommuProt`; READ or WRITE or both
+   * @throws KernelError EINVAL for unaligned arguments, no permission or a domain without page table; ERANGE beyond 48 bits
+   * or where no memory is; EADDRINUSE over an existing mapping; ENOMEM. Nothing stays mapped then
+   * @kernel iommu_map
+   */
+  map(iova: number, paddr: number, size: number, prot: number): void {
+    this.mapNosync(iova, paddr, size, prot);
+    this.sync(iova, size);
+  }
+
+  /** {@link map} without telling the hardware: {@link sync} must follow. @kernel iommu_memoryMapnosync */
+  mapNosync(iova: number, paddr: number, size: number, prot: number): void {
+    this.#checkMap(iova, paddr, size, prot);
+    const { machine } = this;
+    if (machine.faults.armed) machine.faults.check('iommu.map');
+    this.#lock.with(() => {
+      const first = pageNumber(iova);
+      const pages = size / PAGE_SIZE;
+      let done = 0;
+      undoOnFailure(
+        () => {
+          while (done < pages) done += this.#mapRegion(first + done, paddr + done * PAGE_SIZE, pages - done, prot & PROT_MASK);
+        },
+        () => {
+          this.#remove(first, done, new IotlbGather());
+          this.#publish();
+          this.iotlb?.invalidate(first, first + pages);
+        },
+      );
+      this.#publish();
+    });
+  }
+
+  /** Makes mappings visible to hardware that caches missing ones; this hardware does not. @kernel iommu_sync_map */
+  sync(_iova: number, _size: number): void {
+    syncPoint('iommu.sync-map', this.#p);
+  }
+
+  /**
+   * Removes translations and invalidates the IOTLB.
+   * @returns bytes removed: up to the first hole; more than asked when the range ends inside a large leaf; 0 for unaligned
+   * arguments and for domains without page table
+   * @kernel iommu_unmap
+   */
+  unmap(iova: number, size: number): number {
+    const gather = new IotlbGather();
+    const bytes = this.unmapFast(iova, size, gather);
+    this.iotlbSync(gather);
+    return bytes;
+  }
+
+  /**
+   * {@link unmap} without invalidating: translations may go on working until {@link iotlbSync} gets `gather`.
+   * @kernel iommu_unmemoryMapfast
+   */
+  unmapFast(iova: number, size: number, gather: IotlbGather): number {
+    if (!this.isPaging || !isPageAligned(iova) || !isPageAligned(size)) return 0;
+    return this.#lock.with(() => {
+      const pages = this.#remove(pageNumber(iova), size / PAGE_SIZE, gather);
+      this.#publish();
+      return pages * PAGE_SIZE;
+    });
+  }
+
+  /** Invalidates what was gathered: no new access uses it any more. @kernel iommu_iotlb_sync */
+  iotlbSync(gather: IotlbGather): void {
+    syncPoint('iommu.iotlb-sync', this.#p);
+    if (gather.end > gather.first) this.iotlb?.invalidate(gather.first, gather.end);
+    gather.clear();
+  }
+
+  /** Invalidates everything. @kernel iommu_flush_iotlb_all */
+  flushIotlb(): void {
+    syncPoint('iommu.iotlb-flush', this.#p);
+    this.iotlb?.invalidateAll();
+  }
+
+  /** Physical address behind an IOVA by the page table; 0 when it is not mapped. @kernel iommu_iova_to_phys */
+  iovaToPhys(iova: number): number {
+    if (this.type === 'identity') return iova;
+    const entry = this.walk(pageNumber(iova));
+    return entry === 0 ? 0 : this.memoryMap.paddrOf(entryFrame(entry)) + (iova % PAGE_SIZE);
+  }
+
+  /** Page-table entry of a page, past the IOTLB; 0 when it is not mapped. */
+  walk(page: number): number {
+    if (this.#top === 0 || page >= MAX_PAGE_NUMBER) return 0;
+    return walkEntry(this.machine.mem.i32, this.#top, lowBits(page), highBits(page));
+  }
+
+  /**
+   * Entry of a page as a device's access gets it: from the IOTLB if it is there, else from the page table, and then cached.
+   * @param check - compare hits with the page table and tell by {@link staleHit}
+   */
+  translate(page: number, check: boolean): number {
+    const tlb = this.iotlb;
+    if (tlb === null || page >= MAX_PAGE_NUMBER) return 0;
+    const words = this.machine.mem.i32;
+    const [low, high] = [page >>> 0, (page / 2 ** 32) | 0];
+    const hit = tlb.lookup(low, high);
+    if (hit !== 0) {
+      if (check) this.staleHit = walkEntry(words, this.#top, low, high) !== hit;
+      return hit;
+    }
+    this.staleHit = false;
+    const sequence = tlb.sequence;
+    const entry = walkEntry(words, this.#top, low, high);
+    if (entry !== 0) tlb.fill(low, high, entry, sequence);
+    return entry;
+  }
+
+  /**
+   * Takes a range of IOVAs for `size` bytes that ends at or below address `limit`.
+   * @param flush - take back recycled ranges when nothing is free
+   * @returns the address, or 0 when nothing is free or the domain has no allocator
+   * @throws KernelError ENOMEM
+   */
+  iovaAlloc(size: number, limit: number = IOVA_APERTURE_END, flush = true): number {
+    if (this.#iova === null || size <= 0) return 0;
+    const end = Math.floor(Math.min(limit, IOVA_APERTURE_END) / PAGE_SIZE) + 1;
+    return this.#iova.alloc(Math.ceil(size / PAGE_SIZE), end, flush) * PAGE_SIZE;
+  }
+
+  /** Gives a range back that {@link iovaAlloc} gave out: address and size as they were. */
+  iovaFree(iova: number, size: number): void {
+    this.#iova?.free(pageNumber(iova), Math.ceil(size / PAGE_SIZE));
+  }
+
+  /** The allocator of addresses; `null` but for the DMA API's domains. */
+  get iova(): IovaSpace | null {
+    return this.#iova;
+  }
+
+  /** Compares counters with tables, for checks on a quiet machine. Returns what is wrong. */
+  audit(): string[] {
+    if (!this.isPaging) return [];
+    const counted = this.#table.count();
+    return counted === this.mappedPages ? [] : [`domain ${this.ref}: ${counted} pages are mapped, the counter says ${this.mappedPages}`];
+  }
+
+  #checkMap(iova: number, paddr: number, size: number, prot: number): void {
+    const { machine } = this;
+    const where = `iova 0x${iova.toString(16)}, paddr 0x${paddr.toString(16)}, size 0x${size.toString(16)}`;
+    if (!this.isPaging) {
+      machine.diag.warn('iommu-map', `domain of type ${this.type} cannot be mapped`);
+      throw new KernelError('EINVAL', 'iommu_map', `the domain is of type ${this.type}`);
+    }
+    if (!isPageAligned(iova) || !isPageAligned(paddr) || !isPageAligned(size)) {
+      throw new KernelError('EINVAL', 'iommu_map', `${where}: all must be multiples of ${PAGE_SIZE}`);
+    }
+    if ((prot & PROT_MASK) === 0) {
+      machine.diag.warn('iommu-map', `${where}: neither READ nor WRITE`);
+      throw new KernelError('EINVAL', 'iommu_map', `${where}: prot ${prot} has neither READ nor WRITE`);
+    }
+    if (iova < 0 || iova + size > IOVA_APERTURE_END + 1) {
+      throw new KernelError('ERANGE', 'iommu_map', `${where}: IOVAs have 48 bits`);
+    }
+  }
+
+  /** Maps pages up to the end of a region of physical memory. Returns how many. */
+  #mapRegion(page: number, paddr: number, pages: number, prot: number): number {
+    const region = this.memoryMap.regionAt(paddr);
+    if (region === null) throw new KernelError('ERANGE', 'iommu_map', `no memory at physical address 0x${paddr.toString(16)}`);
+    const offset = (paddr - region.start) / PAGE_SIZE;
+    const count = Math.min(pages, region.pages - offset);
+    this.#table.install(page, region.frame + offset, count, prot);
+    return count;
+  }
+
+  #remove(page: number, pages: number, gather: IotlbGather): number {
+    const removed = this.#table.remove(page, pages);
+    if (removed.pages > 0) {
+      DomainStruct.mapped.sub(this.machine.mem, this.#p, removed.pages);
+      gather.add(removed.first, removed.end);
+    }
+    return removed.pages;
+  }
+
+  #publish(): void {
+    syncPoint('iommu.publish', this.#p);
+    atomicAdd(this.machine.mem, this.#p + DomainStruct.generation.at, 1);
+  }
+}

@@ -1,0 +1,141 @@
+import { type Machine, type Mutex, mutexOf } from '@dmabuf-emu/shm';
+import { undoOnFailure } from '../internal/unwind.ts';
+import { PAGE_SIZE } from '../memory/page.ts';
+import { IovaStruct } from './domain-struct.ts';
+import { IovaCache, magazineOrder } from './iova-cache.ts';
+import { IovaRanges } from './iova-ranges.ts';
+
+/** A range of addresses that must never be given out. Both ends inclusive. */
+export interface ReservedRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * The I/O virtual addresses of one domain: gives out ranges top-down, aligned to the next power of two of their size, never
+ * page 0 and never a reserved range; small ranges are recycled by the task that freed them.
+ *
+ * @kernel struct iova_domain
+ */
+export class IovaSpace {
+  readonly #machine: Machine;
+  readonly #lock: Mutex;
+  readonly #ranges: IovaRanges;
+  readonly #cache: IovaCache;
+  readonly #ref: number;
+  readonly #giveBack = (page: number, pages: number): void => {
+    this.#freeRange(page, pages);
+  };
+
+  constructor(machine: Machine, ref: number) {
+    const p = machine.slab(IovaStruct).at(ref);
+    this.#machine = machine;
+    this.#ref = ref;
+    this.#lock = mutexOf(machine, p, IovaStruct.lock);
+    this.#ranges = new IovaRanges(machine, p);
+    this.#cache = new IovaCache(machine, p);
+  }
+
+  /** Makes a space without the reserved ranges. @kernel init_iova_domain @throws KernelError ENOMEM; nothing is left then */
+  static create(machine: Machine, reserved: readonly ReservedRange[]): number {
+    const slab = machine.slab(IovaStruct);
+    const ref = slab.alloc('iova.domain');
+    const p = slab.at(ref);
+    const ranges = new IovaRanges(machine, p);
+    const cache = new IovaCache(machine, p);
+    undoOnFailure(
+      () => {
+        ranges.init();
+        cache.init();
+        for (const { start, end } of reserved) {
+          ranges.reserve(Math.floor(start / PAGE_SIZE), Math.floor(end / PAGE_SIZE) + 1);
+        }
+      },
+      () => {
+        cache.destroy();
+        ranges.destroy();
+        slab.free(ref, 'iova.domain');
+      },
+    );
+    return ref;
+  }
+
+  /** Gives all memory back. @kernel put_iova_domain */
+  destroy(): void {
+    this.#cache.destroy();
+    this.#ranges.destroy();
+    this.#machine.slab(IovaStruct).free(this.#ref, 'iova.domain');
+  }
+
+  /**
+   * Takes `pages` pages below page `limit`.
+   * @param flush - when nothing is free, take back what the magazines hold and try once more
+   * @returns the first page, or 0
+   * @throws KernelError ENOMEM without room to remember it
+   * @kernel alloc_iova_fast
+   */
+  alloc(pages: number, limit: number, flush: boolean): number {
+    const order = magazineOrder(pages);
+    const wanted = order < 0 ? pages : 2 ** order;
+    if (order >= 0) {
+      const page = this.#cache.get(order, limit);
+      if (page !== 0) return page;
+    }
+    return this.#lock.with(() => {
+      if (order >= 0 && this.#cache.refill(order)) {
+        const page = this.#cache.get(order, limit);
+        if (page !== 0) return page;
+      }
+      let page = this.#ranges.alloc(wanted, limit);
+      if (page === 0 && flush) {
+        this.#cache.flushMine(this.#giveBack);
+        page = this.#ranges.alloc(wanted, limit);
+      }
+      if (page !== 0) this.#cache.countPast(wanted);
+      return page;
+    });
+  }
+
+  /** Gives a range back: the whole one that was taken. @kernel free_iova_fast */
+  free(page: number, pages: number): void {
+    const order = magazineOrder(pages);
+    if (order >= 0 && this.#cache.put(page, order)) return;
+    this.#lock.with(() => {
+      if (order >= 0) this.#cache.putSlow(page, order, this.#giveBack);
+      else if (this.#freeRange(page, pages)) this.#cache.countPast(-pages);
+    });
+  }
+
+  /** Takes a range for good. @kernel reserve_iova */
+  reserve(range: ReservedRange): void {
+    this.#lock.with(() => {
+      this.#ranges.reserve(Math.floor(range.start / PAGE_SIZE), Math.floor(range.end / PAGE_SIZE) + 1);
+    });
+  }
+
+  /** Puts the ranges of every task's magazines back. Only on a quiet machine. */
+  drain(): void {
+    this.#lock.with(() => this.#cache.drain(this.#giveBack));
+  }
+
+  /** Puts the ranges in a dead task's magazines back. @throws KernelError EOWNERDEAD when it died with the lock */
+  reap(task: number): void {
+    this.#lock.with(() => this.#cache.drainOf(task, this.#giveBack));
+  }
+
+  /** Pages that are taken and not given back. Exact on a quiet machine. */
+  livePages(): number {
+    return this.#cache.live();
+  }
+
+  /** Taken ranges as [first, end) pages, those in magazines and reserved ones included. */
+  ranges(): [first: number, end: number][] {
+    return this.#ranges.list();
+  }
+
+  #freeRange(page: number, pages: number): boolean {
+    if (this.#ranges.free(page, page + pages)) return true;
+    this.#machine.diag.warn('iova-bad-free', `IOVA range 0x${(page * PAGE_SIZE).toString(16)}+${pages} pages was not allocated`);
+    return false;
+  }
+}

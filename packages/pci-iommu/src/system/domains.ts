@@ -1,0 +1,110 @@
+import { i32, type Machine, Mutex, ref, struct } from '@dmabuf-emu/shm';
+import { FunctionStruct } from '../config-space/function-state.ts';
+import { IommuDomain, type IotlbShape, type ReservedRange } from '../iommu/index.ts';
+import type { MemoryMap } from '../memory/index.ts';
+import type { TopologyFunction } from '../topology/index.ts';
+
+const DomainsStruct = struct('pci.domains', { lock: i32(), blocked: ref(), identity: ref() });
+const D = DomainsStruct;
+const F = FunctionStruct;
+
+/** What {@link Domains} needs to know of the machine. */
+export interface DomainsContext {
+  readonly machine: Machine;
+  readonly map: MemoryMap;
+  readonly iommu: boolean;
+  readonly iotlb: IotlbShape;
+  /** Word of a function's state. */
+  stateOf(fn: TopologyFunction): number;
+}
+
+/**
+ * Which domain each function is attached to: its own one for the DMA API (or, without an IOMMU, the one that passes
+ * everything) until somebody attaches another. Default domains are made when they are first needed.
+ */
+export class Domains {
+  readonly #context: DomainsContext;
+  readonly #p: number;
+  readonly #lock: Mutex;
+  /** This thread's handles, by function index, and the ref that each was made for. */
+  readonly #handles: (IommuDomain | undefined)[] = [];
+
+  constructor(context: DomainsContext) {
+    const { machine } = context;
+    this.#context = context;
+    this.#p = machine.root('pci.domains', D.$words);
+    this.#lock = new Mutex(machine, this.#p + D.lock.at, 'pci_domains.lock');
+  }
+
+  /** The domain that a function is attached to. @throws KernelError ENOMEM when it must be made first */
+  of(fn: TopologyFunction): IommuDomain {
+    const { machine, map } = this.#context;
+    const domain = F.domain.load(machine.mem, this.#context.stateOf(fn)) || this.#defaultOf(fn);
+    const known = this.#handles[fn.index];
+    if (known !== undefined && known.ref === domain) return known;
+    const handle = new IommuDomain(machine, map, domain);
+    this.#handles[fn.index] = handle;
+    return handle;
+  }
+
+  /** Attaches a function to a domain; `null` is its default domain. */
+  attach(fn: TopologyFunction, domain: IommuDomain | null): void {
+    const { machine, map } = this.#context;
+    const p = this.#context.stateOf(fn);
+    this.#lock.with(() => {
+      const former = F.domain.exchange(machine.mem, p, domain === null ? 0 : domain.ref);
+      domain?.countDevice(1);
+      if (former !== 0) new IommuDomain(machine, map, former).countDevice(-1);
+    });
+  }
+
+  /** The domain that lets nothing pass. */
+  blocked(): IommuDomain {
+    return this.#shared(D.blocked, 'blocked');
+  }
+
+  /** The domain that passes every address as it is. */
+  identity(): IommuDomain {
+    return this.#shared(D.identity, 'identity');
+  }
+
+  #defaultOf(fn: TopologyFunction): number {
+    const { machine, map, iommu, iotlb } = this.#context;
+    const p = this.#context.stateOf(fn);
+    const made = F.defaultDomain.load(machine.mem, p);
+    if (made !== 0) return made;
+    if (!iommu) {
+      const { ref: identity } = this.identity();
+      F.defaultDomain.store(machine.mem, p, identity);
+      return identity;
+    }
+    return this.#lock.with(() => {
+      const again = F.defaultDomain.load(machine.mem, p);
+      if (again !== 0) return again;
+      const domain = IommuDomain.create(machine, map, { type: 'dma', iotlb, owner: fn.index, reserved: reservedFor(fn) });
+      F.defaultDomain.store(machine.mem, p, domain.ref);
+      return domain.ref;
+    });
+  }
+
+  #shared(field: typeof D.blocked, type: 'blocked' | 'identity'): IommuDomain {
+    const { machine, map } = this.#context;
+    const made = field.load(machine.mem, this.#p);
+    if (made !== 0) return new IommuDomain(machine, map, made);
+    return this.#lock.with(() => {
+      const again = field.load(machine.mem, this.#p);
+      if (again !== 0) return new IommuDomain(machine, map, again);
+      const domain = IommuDomain.create(machine, map, { type });
+      field.store(machine.mem, this.#p, domain.ref);
+      return domain;
+    });
+  }
+}
+
+/** The host bridge's windows as bus addresses: no IOVA may equal a peer's address. @kernel iova_reserve_pci_windows */
+function reservedFor(fn: TopologyFunction): ReservedRange[] {
+  return fn.hostBridge.windows.map((window) => ({
+    start: window.start + window.busOffset,
+    end: window.end + window.busOffset,
+  }));
+}

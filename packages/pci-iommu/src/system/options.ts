@@ -1,0 +1,73 @@
+import type { Machine } from '@dmabuf-emu/shm';
+import { DEFAULT_IOTLB, type IotlbShape } from '../iommu/index.ts';
+import { builtinMachine, type MachineDescription } from '../topology/index.ts';
+
+/** How the PCI side of a machine is made. */
+export interface PciOptions {
+  /** A machine description, or the name of one that comes with the package. */
+  readonly topology: MachineDescription | string;
+  /** Devices' addresses are translated, and ACS is set up for isolation. On by default. */
+  readonly iommu?: boolean;
+  /** Invalidate the IOTLB at every unmap. Always so at the moment. @kernel iommu.strict */
+  readonly strict?: true;
+  /** Shape of each domain's IOTLB. */
+  readonly iotlb?: IotlbShape;
+  /** Amount of RAM; as much as the machine has memory by default. It only takes room where it is written. */
+  readonly ramBytes?: number;
+  /** Let at most this much of the machine's memory stand behind physical addresses. */
+  readonly backingBytes?: number;
+  /** Highest address that devices can reach; 2^64 - 1 by default. */
+  readonly dmaMask?: number;
+  /** Notice what hardware would let pass: stale translations, revoked mappings, writes to free RAM. On by default. */
+  readonly checks?: boolean;
+  /** Leave command registers as the description has them. By default every function is enabled and may master the bus. */
+  readonly commandAsDescribed?: boolean;
+  /** Functions for which `pci=disable_acs_redir=` was given. */
+  readonly disableAcsRedir?: readonly string[];
+  /** Functions that must not touch more than whole pages. @kernel pci_dev.untrusted */
+  readonly untrusted?: readonly string[];
+}
+
+/** Options as every thread reads them: with defaults, and the topology by value. */
+export interface PciConfig {
+  readonly topology: MachineDescription;
+  readonly iommu: boolean;
+  readonly iotlb: IotlbShape;
+  readonly ramBytes: number;
+  readonly backingBytes: number;
+  readonly dmaMask: number;
+  readonly checks: boolean;
+  readonly commandAsDescribed: boolean;
+  readonly disableAcsRedir: readonly string[];
+  readonly untrusted: readonly string[];
+}
+
+const BLOB = 'pci.config';
+
+/** Fills in defaults. @throws TopologyError for an unknown name */
+export function resolvePciOptions(machine: Machine, options: PciOptions): PciConfig {
+  const { topology } = options;
+  return {
+    topology: typeof topology === 'string' ? builtinMachine(topology) : topology,
+    iommu: options.iommu ?? true,
+    iotlb: options.iotlb ?? DEFAULT_IOTLB,
+    ramBytes: options.ramBytes ?? machine.memoryBytes,
+    backingBytes: options.backingBytes ?? machine.memoryBytes,
+    dmaMask: options.dmaMask ?? 2 ** 64,
+    checks: options.checks ?? true,
+    commandAsDescribed: options.commandAsDescribed ?? false,
+    disableAcsRedir: options.disableAcsRedir ?? [],
+    untrusted: options.untrusted ?? [],
+  };
+}
+
+/** Puts the options where other threads find them. @throws UsageError when the machine has a PCI side already */
+export function storeConfig(machine: Machine, config: PciConfig): void {
+  machine.setBlob(BLOB, new TextEncoder().encode(JSON.stringify(config)));
+}
+
+/** The options of a machine's PCI side; `null` when it has none. */
+export function loadConfig(machine: Machine): PciConfig | null {
+  const bytes = machine.blob(BLOB);
+  return bytes === undefined ? null : (JSON.parse(new TextDecoder().decode(bytes)) as PciConfig);
+}

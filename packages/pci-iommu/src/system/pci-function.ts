@@ -1,0 +1,170 @@
+import { Device } from '@dmabuf-emu/core';
+import type { Machine } from '@dmabuf-emu/shm';
+import { ConfigSpace, FunctionFlag, FunctionReset } from '../config-space/index.ts';
+import { FunctionStruct } from '../config-space/function-state.ts';
+import { DmaPort } from '../dma/index.ts';
+import type { DmaDevice, IommuDomain } from '../iommu/index.ts';
+import { type AcsRegisters, type BarDescription, type FunctionKind, isDecodedMemory, type TopologyFunction } from '../topology/index.ts';
+import type { PciSystem } from './pci-system.ts';
+
+const F = FunctionStruct;
+
+/** A base address register as drivers see it. @kernel pci_resource_start, pci_resource_len, pci_resource_flags */
+export interface Bar {
+  readonly index: number;
+  /** Physical address. */
+  readonly start: number;
+  readonly size: number;
+  /** Address that peers on the bus use. @kernel pci_bus_address */
+  readonly busAddress: number;
+  /** Memory with an address; not I/O, not unassigned. */
+  readonly isMemory: boolean;
+  readonly prefetchable: boolean;
+}
+
+/**
+ * One PCI function of a running machine, seen by one thread: its registers, its way to memory, its place in the kernel.
+ * Made by `PciSystem`; compare by identity within a thread, by {@link index} between threads.
+ *
+ * @kernel struct pci_dev
+ */
+export class PciFunction implements DmaDevice {
+  readonly system: PciSystem;
+  readonly machine: Machine;
+  readonly topology: TopologyFunction;
+  /** Index among all functions of the machine. */
+  readonly index: number;
+  readonly bdf: string;
+  readonly bars: readonly Bar[];
+  readonly config: ConfigSpace;
+  readonly reset: FunctionReset;
+  /** The function's way to memory: what an engine of this device uses. */
+  readonly dma: DmaPort;
+  readonly coherent = true;
+  readonly busDmaLimit = 0;
+  readonly #p: number;
+
+  constructor(system: PciSystem, topology: TopologyFunction, p: number, isAloneOnBus: boolean) {
+    const { machine } = system;
+    this.system = system;
+    this.machine = machine;
+    this.topology = topology;
+    this.index = topology.index;
+    this.bdf = topology.bdf;
+    this.#p = p;
+    this.bars = topology.bars.map((bar) => describeBar(topology, bar));
+    this.config = new ConfigSpace(machine, topology, p, {
+      acsChanged: () => system.acsChanged(),
+      flr: () => this.reset.functionLevelReset(),
+    });
+    const flr = topology.description.flr ? (['flr'] as const) : [];
+    this.reset = new FunctionReset(machine, this.config, p, [...flr, ...(isAloneOnBus ? (['bus'] as const) : [])]);
+    this.dma = new DmaPort(system, topology);
+  }
+
+  /** `null` when the machine description does not know it. */
+  get vendorId(): number | null {
+    return this.topology.vendor;
+  }
+
+  /** `null` when the machine description does not know it. */
+  get deviceId(): number | null {
+    return this.topology.device;
+  }
+
+  get kind(): FunctionKind {
+    return this.topology.kind;
+  }
+
+  /** The BAR whose first register is `index`, if implemented. */
+  bar(index: number): Bar | undefined {
+    return this.bars.find((bar) => bar.index === index);
+  }
+
+  /** The device that drivers and dma-bufs know; bridges have one too. */
+  get device(): Device {
+    return Device.byRef(this.machine, F.device.load(this.machine.mem, this.#p));
+  }
+
+  /** ACS registers at this moment; `null` without the capability. */
+  get acs(): AcsRegisters | null {
+    const { acs } = this.topology;
+    return acs === null || acs === 'unknown' ? null : { cap: acs.cap, ctrl: this.config.acsControl };
+  }
+
+  /** The domain that the function is attached to. */
+  get iommu(): IommuDomain {
+    return this.system.domainOf(this.topology);
+  }
+
+  /**
+   * Attaches the function to a domain of somebody's own, or, with `null`, to its default domain again.
+   * @kernel iommu_attach_device, iommu_detach_device
+   */
+  attachDomain(domain: IommuDomain | null): void {
+    this.system.domains.attach(this.topology, domain);
+  }
+
+  /** Attaches the function to the domain that lets nothing pass. */
+  block(): void {
+    this.attachDomain(this.system.domains.blocked());
+  }
+
+  /** Whether the function is still there. */
+  get alive(): boolean {
+    return F.removed.load(this.machine.mem, this.#p) === 0;
+  }
+
+  /** Pulls the function out: it answers nothing and does no DMA from now on. @kernel pci_channel_io_perm_failure */
+  surpriseRemove(): void {
+    this.config.change(() => F.removed.store(this.machine.mem, this.#p, 1));
+    this.block();
+  }
+
+  get dmaMask(): number {
+    return this.device.dmaMask;
+  }
+
+  get untrusted(): boolean {
+    return this.#flag(FunctionFlag.UNTRUSTED);
+  }
+
+  set untrusted(on: boolean) {
+    this.#setFlag(FunctionFlag.UNTRUSTED, on);
+  }
+
+  get forceBounce(): boolean {
+    return this.#flag(FunctionFlag.FORCE_BOUNCE);
+  }
+
+  set forceBounce(on: boolean) {
+    this.#setFlag(FunctionFlag.FORCE_BOUNCE, on);
+  }
+
+  get prefers32Bit(): boolean {
+    return !this.#flag(FunctionFlag.WIDE_ADDRESSES);
+  }
+
+  set prefers32Bit(on: boolean) {
+    this.#setFlag(FunctionFlag.WIDE_ADDRESSES, !on);
+  }
+
+  toString(): string {
+    return this.bdf;
+  }
+
+  #flag(bit: number): boolean {
+    return (F.flags.load(this.machine.mem, this.#p) & bit) !== 0;
+  }
+
+  #setFlag(bit: number, on: boolean): void {
+    if (on) F.flags.or(this.machine.mem, this.#p, bit);
+    else F.flags.and(this.machine.mem, this.#p, ~bit);
+  }
+}
+
+function describeBar(fn: TopologyFunction, bar: BarDescription): Bar {
+  const isMemory = isDecodedMemory(bar);
+  const busAddress = bar.start + (bar.kind === 'io' ? 0 : fn.hostBridge.busOffsetAt(bar.start));
+  return { index: bar.index, start: bar.start, size: bar.size, busAddress, isMemory, prefetchable: bar.prefetchable };
+}

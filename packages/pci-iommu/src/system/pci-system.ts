@@ -1,0 +1,176 @@
+import { Device } from '@dmabuf-emu/core';
+import { atomicAdd, atomicLoad, type Machine, UsageError } from '@dmabuf-emu/shm';
+import { PciCommand } from '../config-space/index.ts';
+import { FunctionStruct, functionStateAt } from '../config-space/function-state.ts';
+import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
+import { type DomainOptions, IommuDomain } from '../iommu/index.ts';
+import { layOutMemory, PatternTable, PhysicalMemory } from '../memory/index.ts';
+import { defaultAcsControl } from '../p2pdma/index.ts';
+import { ACS_REDIRECT_MASK, Topology, type TopologyFunction } from '../topology/index.ts';
+import { Domains } from './domains.ts';
+import { loadConfig, type PciConfig, type PciOptions, resolvePciOptions, storeConfig } from './options.ts';
+import { P2pState } from './p2p-state.ts';
+import { PciFunction } from './pci-function.ts';
+import { reapPci } from './reap.ts';
+import { verifyPci } from './verify.ts';
+
+const KEY = Symbol('pci.system');
+const F = FunctionStruct;
+
+/**
+ * The PCI side of a machine, seen by one thread: topology, physical memory, IOMMU, functions. Everything that changes is in
+ * the arena; every thread that joined the machine gets its own `PciSystem` over it with {@link PciSystem.of}.
+ *
+ * @example
+ * PciSystem.create(machine, { topology: 'genoa-4gpu' });
+ * // on any thread:
+ * const pci = PciSystem.of(machine);
+ * const nic = pci.function('81:00.0');
+ * const page = pci.memory.allocPages(1);
+ * const iova = nic.iommu.iovaAlloc(4096);
+ * nic.iommu.map(iova, page, 4096, IommuProt.READ | IommuProt.WRITE);
+ * nic.dma.write(iova, bytes);
+ */
+export class PciSystem implements DmaBus {
+  readonly machine: Machine;
+  readonly config: PciConfig;
+  readonly topology: Topology;
+  readonly memory: PhysicalMemory;
+  readonly faults: FaultLog;
+  /** Live mappings of peer memory, filled by the mapping helper. */
+  readonly grants: GrantTable;
+  readonly router: Router;
+  readonly patterns: PatternTable;
+  readonly domains: Domains;
+  readonly p2p: P2pState;
+  /** All functions, bridges too; `functions[i].index === i`. */
+  readonly functions: readonly PciFunction[];
+  readonly checks: boolean;
+  readonly #acsEpoch: number;
+
+  private constructor(machine: Machine, config: PciConfig) {
+    this.machine = machine;
+    this.config = config;
+    this.checks = config.checks;
+    this.topology = new Topology(config.topology);
+    this.memory = new PhysicalMemory(machine, layOutMemory(this.topology, config.ramBytes), config.backingBytes);
+    this.faults = new FaultLog(machine);
+    this.grants = new GrantTable(machine, this.topology.functions.length);
+    this.patterns = new PatternTable(machine);
+    this.#acsEpoch = machine.root('pci.acs-epoch', 16);
+    this.domains = new Domains({
+      machine,
+      map: this.memory.map,
+      iommu: config.iommu,
+      iotlb: config.iotlb,
+      stateOf: (fn) => this.stateOf(fn),
+    });
+    this.router = new Router(
+      this.topology,
+      (fn) => F.acsControl.load(machine.mem, this.stateOf(fn)),
+      () => atomicLoad(machine.mem, this.#acsEpoch),
+    );
+    const redirects = (fn: TopologyFunction): boolean =>
+      (F.acsControl.load(machine.mem, this.stateOf(fn)) & ACS_REDIRECT_MASK) !== 0;
+    this.p2p = new P2pState(machine, this.topology, { redirects }, (fn) => this.stateOf(fn));
+    this.functions = this.topology.functions.map((fn) => new PciFunction(this, fn, this.stateOf(fn), this.#isAloneOnBus(fn)));
+    machine.onVerify('pci-iommu', (report) => verifyPci(this, report));
+    machine.onReap('pci-iommu', (task) => reapPci(this, task));
+  }
+
+  /**
+   * Gives a machine its PCI side. Once per machine; other threads then use {@link of}.
+   * @throws UsageError when it has one already; TopologyError for a bad description; KernelError ENOMEM, EINVAL
+   */
+  static create(machine: Machine, options: PciOptions): PciSystem {
+    const config = resolvePciOptions(machine, options);
+    const system = new PciSystem(machine, config);
+    storeConfig(machine, config);
+    for (const fn of system.functions) system.#powerOn(fn);
+    return machine.local(KEY, () => system);
+  }
+
+  /** The PCI side of a machine, in the calling thread. @throws UsageError when it has none */
+  static of(machine: Machine): PciSystem {
+    return machine.local(KEY, () => {
+      const config = loadConfig(machine);
+      if (config === null) throw new UsageError('this machine has no PCI side: call PciSystem.create first');
+      return new PciSystem(machine, config);
+    });
+  }
+
+  /** The function of this name; the domain may be left out (0). @throws TopologyError naming the nearest ones */
+  function(bdf: string): PciFunction {
+    return this.functions[this.topology.function(bdf).index]!;
+  }
+
+  /** The function behind a device; `null` for a device that is not on PCI. */
+  functionOfDevice(device: Device): PciFunction | null {
+    return device.kind === 'pci' ? (this.functions[device.busIndex] ?? null) : null;
+  }
+
+  /** A domain for somebody who fills it by himself. @kernel iommu_paging_domain_alloc @throws KernelError ENOMEM, EINVAL */
+  createDomain(options: Partial<DomainOptions> = {}): IommuDomain {
+    return IommuDomain.create(this.machine, this.memory.map, { type: 'unmanaged', iotlb: this.config.iotlb, ...options });
+  }
+
+  /** Takes a function out of service whose engine died in the middle of something: it is removed and its domain blocked. */
+  isolate(fn: PciFunction): void {
+    fn.surpriseRemove();
+  }
+
+  /** An exporter begins to take a buffer back: `DmaBuf.invalidateMappings` follows. Returns the number of grants. */
+  grantInvalidate(dmabuf: number): number {
+    return this.grants.invalidate(dmabuf);
+  }
+
+  /** The fences of a buffer that was taken back have signalled: its old mappings must not be used any more. */
+  grantRetire(dmabuf: number): number {
+    return this.grants.retire(dmabuf);
+  }
+
+  accessOf(fn: TopologyFunction): number {
+    return F.access.load(this.machine.mem, this.stateOf(fn));
+  }
+
+  domainOf(fn: TopologyFunction): IommuDomain {
+    return this.domains.of(fn);
+  }
+
+  reportError(fn: TopologyFunction, bits: number): void {
+    this.functions[fn.index]!.config.reportError(bits);
+  }
+
+  /** Routes are built anew: an ACS control word changed. */
+  acsChanged(): void {
+    atomicAdd(this.machine.mem, this.#acsEpoch, 1);
+  }
+
+  /** Word of a function's state. */
+  stateOf(fn: TopologyFunction): number {
+    return functionStateAt(this.machine, fn.index, this.topology.functions.length);
+  }
+
+  /** Registers as firmware and kernel leave them, and the device that drivers bind to. */
+  #powerOn(fn: PciFunction): void {
+    const { config } = this;
+    const policy = { iommu: config.iommu, disableAcsRedir: config.disableAcsRedir, untrusted: config.untrusted };
+    const described = fn.topology.description.command ?? PciCommand.MEMORY | PciCommand.MASTER;
+    const command = config.commandAsDescribed ? described : described | PciCommand.MEMORY | PciCommand.MASTER;
+    fn.config.initialise(command, defaultAcsControl(fn.topology, policy));
+    const device = Device.register(this.machine, {
+      name: fn.bdf,
+      kind: 'pci',
+      busIndex: fn.index,
+      dmaMask: config.dmaMask,
+    });
+    F.device.store(this.machine.mem, this.stateOf(fn.topology), device.ref);
+    if (config.untrusted.some((bdf) => this.topology.find(bdf) === fn.topology)) fn.untrusted = true;
+  }
+
+  #isAloneOnBus(fn: TopologyFunction): boolean {
+    const bridge = this.topology.upstreamBridge(fn);
+    return bridge !== null && !fn.isVirtualFunction && this.topology.children(bridge).length === 1;
+  }
+}
+

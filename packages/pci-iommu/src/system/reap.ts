@@ -1,0 +1,19 @@
+import { isKernelError } from '@dmabuf-emu/shm';
+import { DomainStruct } from '../iommu/domain-struct.ts';
+import { IommuDomain } from '../iommu/index.ts';
+import type { PciSystem } from './pci-system.ts';
+
+/** Takes back what a dead task kept for itself: recycled IOVAs, and the right to fill an IOTLB. */
+export function reapPci(system: PciSystem, task: number): void {
+  const { machine, memory } = system;
+  for (const ref of machine.slab(DomainStruct).live()) {
+    const domain = new IommuDomain(machine, memory.map, ref);
+    domain.iotlb?.reap(task);
+    try {
+      domain.iova?.reap(task);
+    } catch (error) {
+      // The task died with this space's lock: what it kept is lost, and verify tells.
+      if (!isKernelError(error, 'EOWNERDEAD')) throw error;
+    }
+  }
+}

@@ -1,0 +1,58 @@
+import { taskIsDead, type VerifyBuilder } from '@dmabuf-emu/shm';
+import { IommuDomain } from '../iommu/index.ts';
+import { DomainStruct } from '../iommu/domain-struct.ts';
+import type { PciSystem } from './pci-system.ts';
+
+const SHOWN = 4;
+
+/** Checks the PCI side of a quiet machine: nothing mapped, allocated or granted that nobody gave back; counters are right. */
+export function verifyPci(system: PciSystem, report: VerifyBuilder): void {
+  const deaths = system.machine.tasks().some((task) => task.state === 'dead');
+  verifyDomains(system, report, deaths);
+  verifyGrants(system, report);
+  verifyMemory(system, report, deaths);
+}
+
+function verifyDomains(system: PciSystem, report: VerifyBuilder, deaths: boolean): void {
+  const { machine, memory } = system;
+  let pages = 0;
+  for (const ref of machine.slab(DomainStruct).live()) {
+    const domain = new IommuDomain(machine, memory.map, ref);
+    const name = domain.owner >= 0 ? `domain of ${system.functions[domain.owner]!.bdf}` : `${domain.type} domain ${ref}`;
+    for (const error of domain.audit()) report.error(`${name}: ${error}`);
+    pages += domain.mappedPages;
+    if (domain.type === 'unmanaged') found(report, deaths, 'iommu-domain', `${name} was not destroyed`);
+    else if (domain.mappedPages > 0) found(report, deaths, 'iommu-mapping', `${domain.mappedPages} pages are mapped in the ${name}`);
+    const live = domain.iova?.livePages() ?? 0;
+    if (live !== 0) found(report, deaths, 'iova', `${live} pages of IOVAs of the ${name} were not given back`);
+    report.count('iommu.tables', domain.tableCount);
+  }
+  report.count('iommu.pages', pages);
+}
+
+function verifyGrants(system: PciSystem, report: VerifyBuilder): void {
+  const grants = system.grants.list();
+  report.count('dma.grants', grants.length);
+  for (const grant of grants) {
+    const text = `${grant.exporter}#${grant.ino} is still mapped by ${grant.importer} for ${system.functions[grant.requester]!.bdf} at 0x${grant.address.toString(16)}`;
+    found(report, taskIsDead(system.machine, grant.task), 'dma-mapping', text);
+  }
+}
+
+function verifyMemory(system: PciSystem, report: VerifyBuilder, deaths: boolean): void {
+  const { ram, usage } = system.memory;
+  const used = ram.usedPages;
+  report.count('ram.pages', used);
+  report.count('memory.backing-pages', usage.usedPages);
+  if (ram.countUsed() !== used) report.error(`RAM: ${ram.countUsed()} pages are allocated, the counter says ${used}`);
+  if (used === 0) return;
+  const places = ram.usedAddresses(SHOWN).map((address) => `0x${address.toString(16)}`);
+  found(report, deaths, 'ram', `${used} pages of RAM were not freed: ${places.join(', ')}${used > SHOWN ? ', ...' : ''}`);
+}
+
+/** What a dead task may have left is damage, anything else a leak. */
+function found(report: VerifyBuilder, dead: boolean, kind: string, text: string): void {
+  if (dead) report.damage(kind, text);
+  else report.leak(kind, text);
+}
+

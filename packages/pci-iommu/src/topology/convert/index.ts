@@ -1,0 +1,4 @@
+export type { Conversion, ConvertOptions } from './convert-options.ts';
+export { describeFunctions } from './describe-functions.ts';
+export { describeLspci } from './describe-lspci.ts';
+export { rawFunctionFromSysfs, type SysfsFunction } from './sysfs-function.ts';

@@ -1,0 +1,4 @@
+export * from './machine-description.ts';
+export { checkMachineDescription, parseMachineDescription } from './parse-machine.ts';
+export { stringifyMachine } from './stringify-machine.ts';
+export { isDecodedMemory } from './check-bars.ts';

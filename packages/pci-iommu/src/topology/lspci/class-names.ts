@@ -1,0 +1,47 @@
+/** Class and subclass by the name that `lspci` prints for them, for listings without numbers. */
+const CLASSES: ReadonlyMap<string, number> = new Map([
+  ['SCSI storage controller', 0x0100],
+  ['IDE interface', 0x0101],
+  ['RAID bus controller', 0x0104],
+  ['SATA controller', 0x0106],
+  ['Serial Attached SCSI controller', 0x0107],
+  ['Non-Volatile memory controller', 0x0108],
+  ['Mass storage controller', 0x0180],
+  ['Ethernet controller', 0x0200],
+  ['Infiniband controller', 0x0207],
+  ['Network controller', 0x0280],
+  ['VGA compatible controller', 0x0300],
+  ['3D controller', 0x0302],
+  ['Display controller', 0x0380],
+  ['Multimedia video controller', 0x0400],
+  ['Multimedia audio controller', 0x0401],
+  ['Audio device', 0x0403],
+  ['Multimedia controller', 0x0480],
+  ['RAM memory', 0x0500],
+  ['Memory controller', 0x0580],
+  ['Host bridge', 0x0600],
+  ['ISA bridge', 0x0601],
+  ['PCI bridge', 0x0604],
+  ['CardBus bridge', 0x0607],
+  ['Bridge', 0x0680],
+  ['Serial controller', 0x0700],
+  ['Communication controller', 0x0780],
+  ['PIC', 0x0800],
+  ['SD Host controller', 0x0805],
+  ['IOMMU', 0x0806],
+  ['System peripheral', 0x0880],
+  ['Co-processor', 0x0b40],
+  ['FireWire (IEEE 1394)', 0x0c00],
+  ['USB controller', 0x0c03],
+  ['SMBus', 0x0c05],
+  ['Encryption controller', 0x1080],
+  ['Performance counters', 0x1101],
+  ['Signal processing controller', 0x1180],
+  ['Processing accelerators', 0x1200],
+  ['Non-Essential Instrumentation', 0x1300],
+]);
+
+/** Class and subclass of a class name, or `null` when the name is not in the table. */
+export function classOfName(name: string): number | null {
+  return CLASSES.get(name) ?? null;
+}

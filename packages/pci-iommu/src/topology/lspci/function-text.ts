@@ -1,0 +1,199 @@
+import { PcieType } from '../pcie-type.ts';
+import { isBarLine, isRomLine, parseBarLine, parseRomLine } from './bar-line.ts';
+import { isBusLine, isWindowLine, parseBusLine, parseWindowLine } from './bridge-line.ts';
+import { expressType, isCapabilityLine, parseAcsFlags, parseCapabilityLine } from './capability-line.ts';
+import { parseHeaderLine } from './header-line.ts';
+import type { LogicalLine } from './logical-lines.ts';
+import { type RawFunction, unknownFunction } from './raw-function.ts';
+import { addSriovLine } from './sriov-lines.ts';
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+const CONTROL_BITS: readonly (readonly [word: string, bit: number])[] = [
+  ['I/O+', 0x1],
+  ['Mem+', 0x2],
+  ['BusMaster+', 0x4],
+  ['DisINTx+', 0x400],
+];
+const GROUP_PATTERN = /\bIOMMU group:? (\d+)/u;
+const NUMA_PATTERN = /\bNUMA node:? (\d+)/u;
+const DRIVER_PATTERN = /^Kernel driver in use: (\S+)/u;
+const FLR_PATTERN = /\bFLReset([+-])/u;
+const ADVANCED_FLR_PATTERN = /^AFCap:.*\bFLR([+-])/u;
+const MSIX_PATTERN = /^MSI-X: Enable[+-] Count=(\d+)/u;
+const MSIX_TABLE_PATTERN = /^Vector table: BAR=(\d) offset=([0-9a-f]+)/iu;
+
+/** What capability the deeper lines belong to. */
+type Section = 'none' | 'express' | 'express-control' | 'acs' | 'sriov' | 'msix' | 'advanced-features' | 'other';
+
+/** Collects the lines of one device into a {@link RawFunction}. */
+export class FunctionText {
+  readonly #facts: Mutable<RawFunction>;
+  readonly #startLine: LogicalLine;
+  #baseIndent = 0;
+  #section: Section = 'none';
+  #acsCap: number | null = null;
+  #acsCtrl: number | null = null;
+  #acsListed = false;
+  #capabilitiesHidden = false;
+  #hasDetails = false;
+
+  constructor(header: LogicalLine) {
+    this.#startLine = header;
+    const facts = parseHeaderLine(header);
+    this.#facts = { ...unknownFunction(facts.bdf, header.line), ...facts };
+  }
+
+  get bdf(): string {
+    return this.#facts.bdf;
+  }
+
+  /** Whether any indented line was seen: `lspci -x` alone shows none. */
+  get hasDetails(): boolean {
+    return this.#hasDetails;
+  }
+
+  get line(): number {
+    return this.#startLine.line;
+  }
+
+  /** Takes one indented line. */
+  add(line: LogicalLine): void {
+    this.#hasDetails = true;
+    if (this.#baseIndent === 0) this.#baseIndent = line.indent;
+    if (line.indent > this.#baseIndent) {
+      this.#addDeeper(line);
+      return;
+    }
+    this.#section = 'none';
+    this.#addAttribute(line);
+  }
+
+  /** The facts, with conclusions from what the text did not list. */
+  finish(): RawFunction {
+    const facts = this.#facts;
+    const listed = facts.capabilities.length > 0 && !this.#capabilitiesHidden;
+    const noList = this.#hasDetails && !this.#capabilitiesHidden && facts.capabilities.length === 0;
+    if (listed || noList) {
+      if (facts.pcieType === 'unknown' && !facts.capabilities.some((cap) => cap.name.startsWith('Express'))) {
+        facts.pcieType = null;
+      }
+      facts.pm ??= false;
+      facts.ats ??= false;
+    }
+    if (this.#acsCap !== null && this.#acsCtrl !== null) facts.acs = { cap: this.#acsCap, ctrl: this.#acsCtrl };
+    else if (!this.#acsListed && (listed || noList)) facts.acs = null;
+    if (facts.pcieType === null && (listed || noList)) facts.flr ??= false;
+    return facts;
+  }
+
+  #addAttribute(line: LogicalLine): void {
+    const { text } = line;
+    if (isCapabilityLine(text)) this.#addCapability(line);
+    else if (isBarLine(text)) this.#facts.bars = [...this.#facts.bars, parseBarLine(line)];
+    else if (isRomLine(text)) this.#facts.rom = parseRomLine(line);
+    else if (isBusLine(text)) this.#facts.bus = parseBusLine(line);
+    else if (isWindowLine(text)) this.#addWindow(line);
+    else this.#addSimple(text);
+  }
+
+  #addSimple(text: string): void {
+    if (text.startsWith('Control: ')) this.#facts.command = commandOf(text);
+    const group = GROUP_PATTERN.exec(text)?.[1];
+    if (group !== undefined) this.#facts.iommuGroup = Number(group);
+    const node = NUMA_PATTERN.exec(text)?.[1];
+    if (node !== undefined) this.#facts.numaNode = Number(node);
+    const driver = DRIVER_PATTERN.exec(text)?.[1];
+    if (driver !== undefined) this.#facts.driver = driver;
+  }
+
+  #addWindow(line: LogicalLine): void {
+    const window = parseWindowLine(line);
+    if (window !== null) this.#facts.windows = [...this.#facts.windows, window];
+  }
+
+  #addCapability(line: LogicalLine): void {
+    const capability = parseCapabilityLine(line);
+    this.#section = 'other';
+    if (capability === null) {
+      this.#capabilitiesHidden = true;
+      return;
+    }
+    const facts = this.#facts;
+    facts.capabilities = [...facts.capabilities, capability];
+    const { name } = capability;
+    const type = expressType(name);
+    const msix = MSIX_PATTERN.exec(name)?.[1];
+    if (type !== undefined) {
+      facts.pcieType = type;
+      this.#section = 'express';
+    } else if (name.startsWith('Power Management')) facts.pm = true;
+    else if (name.startsWith('Address Translation Service')) facts.ats = true;
+    else if (name.startsWith('Access Control Services')) {
+      this.#acsListed = true;
+      this.#section = 'acs';
+    } else if (name.startsWith('Single Root I/O Virtualization')) this.#section = 'sriov';
+    else if (name.startsWith('PCI Advanced Features')) this.#section = 'advanced-features';
+    else if (msix !== undefined) {
+      facts.msix = { vectors: Number(msix), tableBar: null, tableOffset: null };
+      this.#section = 'msix';
+    }
+  }
+
+  #addDeeper(line: LogicalLine): void {
+    switch (this.#section) {
+      case 'express':
+        this.#addExpressLine(line.text);
+        break;
+      case 'acs':
+        if (line.text.startsWith('ACSCap:')) this.#acsCap = parseAcsFlags(line);
+        else if (line.text.startsWith('ACSCtl:')) this.#acsCtrl = parseAcsFlags(line);
+        break;
+      case 'sriov':
+        this.#facts.sriov = addSriovLine(this.#facts.sriov, line.text);
+        break;
+      case 'msix':
+        this.#addMsixTable(line.text);
+        break;
+      case 'advanced-features': {
+        const mark = ADVANCED_FLR_PATTERN.exec(line.text)?.[1];
+        if (mark === '+') this.#facts.flr = true;
+        break;
+      }
+      case 'express-control':
+      case 'other':
+      case 'none':
+        break;
+    }
+  }
+
+  /**
+   * FLReset in DevCap tells the ability; the flag of the same name in DevCtl is the trigger. Ports have none; old
+   * versions of lspci do not show it for integrated endpoints, where its absence says nothing.
+   */
+  #addExpressLine(text: string): void {
+    if (text.startsWith('DevCtl:')) {
+      this.#section = 'express-control';
+      if (this.#facts.pcieType !== PcieType.RootComplexEndpoint) this.#facts.flr ??= false;
+      return;
+    }
+    const mark = FLR_PATTERN.exec(text)?.[1];
+    if (mark !== undefined) this.#facts.flr = mark === '+' || this.#facts.flr === true;
+  }
+
+  #addMsixTable(text: string): void {
+    const match = MSIX_TABLE_PATTERN.exec(text);
+    if (match === null || this.#facts.msix === null) return;
+    this.#facts.msix = {
+      ...this.#facts.msix,
+      tableBar: Number(match[1]),
+      tableOffset: Number.parseInt(match[2] ?? '', 16),
+    };
+  }
+}
+
+function commandOf(text: string): number {
+  let command = 0;
+  for (const [word, bit] of CONTROL_BITS) if (text.split(' ').includes(word)) command |= bit;
+  return command;
+}

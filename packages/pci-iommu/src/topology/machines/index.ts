@@ -1,0 +1,1 @@
+export { builtinMachine, builtinMachines } from './builtin-machines.ts';
