@@ -1,0 +1,44 @@
+import type { RdmaCore } from '../device/rdma-core.ts';
+import { EntryStruct as E } from '../mmap/entry-struct.ts';
+import { putEntry, tryGetEntry } from '../mmap/entry-table.ts';
+import { RdmaDmaBufStruct as D } from './dma-buf-struct.ts';
+import { buffersOf, dmabufsLock, ExportedBuffer } from './exported-buffer.ts';
+
+/**
+ * The object of a buffer is destroyed: by its user, with the program's context, or with the buffer's last reference. Revokes
+ * the buffer unless the driver's removal did so before, and lets go of the entry. False when somebody destroys it already.
+ * @kernel uverbs_dmabuf_fd_destroy_uobj
+ * @locks takes dmabufs_lock, in it the buffer's resv
+ * @throws KernelError EOWNERDEAD when a task died with dmabufs_lock
+ */
+export function destroyObject(buffer: ExportedBuffer): boolean {
+  const { machine, p, core } = buffer;
+  if (D.destroyed.exchange(machine.mem, p, 1) !== 0) return false;
+  const entry = D.entry.get(machine.mem, p);
+  const entryAt = machine.slab(E).at(entry);
+  dmabufsLock(machine, entryAt).with(() => buffer.revoke(entryAt));
+  D.entry.set(machine.mem, p, 0);
+  putEntry(core, entry);
+  return true;
+}
+
+/**
+ * The driver takes an entry away: exports that are under way fail, its buffers are revoked one after the other. Drops the
+ * reference of the entry's maker. False when it was removed before.
+ * @kernel rdma_user_mmap_entry_remove
+ * @locks takes dmabufs_lock, in it each buffer's resv; holds it while it waits for the buffers' users
+ */
+export function removeEntry(core: RdmaCore, entry: number): boolean {
+  const { machine } = core;
+  if (!tryGetEntry(core, entry)) return false;
+  const entryAt = machine.slab(E).at(entry);
+  const removed = dmabufsLock(machine, entryAt).with(() => {
+    if (E.driverRemoved.exchange(machine.mem, entryAt, 1) !== 0) return false;
+    core.trace('rdma_entry_remove', E.key.get(machine.mem, entryAt));
+    for (const ref of buffersOf(machine, entryAt).members()) new ExportedBuffer(machine, ref).revoke(entryAt);
+    return true;
+  });
+  if (removed) putEntry(core, entry);
+  putEntry(core, entry);
+  return removed;
+}

@@ -1,0 +1,14 @@
+import type { DmaBuf } from '@dmabuf-emu/core';
+import { orUndo } from '../internal/undo.ts';
+
+/**
+ * A descriptor for a buffer that was just exported, which takes over its reference. When there is none, the buffer is put, and
+ * that alone undoes the export.
+ * @throws KernelError EMFILE, ENOMEM
+ */
+export function installFd(dmabuf: DmaBuf, openFlags: number): number {
+  return orUndo(
+    () => dmabuf.fd(openFlags),
+    () => dmabuf.put(),
+  );
+}

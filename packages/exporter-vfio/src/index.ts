@@ -1,0 +1,11 @@
+export { type CommandRegister, VirtualConfigSpace } from './config/virtual-config-space.ts';
+export { type OpenOptions } from './device/open-close.ts';
+export { type VfioEvent } from './device/vfio-core.ts';
+export { vfioPciDriver } from './dma-buf/exporter-ops.ts';
+export { type DmaRange, type U64 } from './dma-buf/ranges.ts';
+export { isRevoked, liveMappings } from './dma-buf/state.ts';
+export { type DmaBufRequest, encodeDmaBufFeature, type FeatureArgument } from './feature/dma-buf-argument.ts';
+export * from './feature/uapi.ts';
+export { VFIO_QUIRKS, type VfioQuirk } from './quirks.ts';
+export { registerVfio } from './register.ts';
+export { VfioDevice } from './vfio-device.ts';
