@@ -1,0 +1,42 @@
+import { DmaBuf } from '@dmabuf-emu/core';
+import type { PciSystem } from '@dmabuf-emu/pci-iommu';
+import { isKernelError, type Machine } from '@dmabuf-emu/shm';
+import type { Board } from '../board/board.ts';
+import type { RunPlan } from '../plan/run-plan.ts';
+import type { Names } from './violations.ts';
+
+/** Names of a run's engines and buffers, from its plan and its board. */
+export class BoardNames implements Names {
+  readonly #machine: Machine;
+  readonly #board: Board;
+  readonly #plan: RunPlan;
+  readonly #engines = new Map<number, string>();
+
+  constructor(machine: Machine, board: Board, pci: PciSystem, plan: RunPlan) {
+    this.#machine = machine;
+    this.#board = board;
+    this.#plan = plan;
+    for (const { bdf, name } of plan.engines) this.#engines.set(pci.function(bdf).index, name);
+  }
+
+  engineOn(functionIndex: number): string | undefined {
+    return this.#engines.get(functionIndex);
+  }
+
+  bufferOf(label: string): string {
+    const ino = Number(/#(\d+)$/.exec(label)?.[1] ?? Number.NaN);
+    const place = Number.isInteger(ino) ? this.#board.placeOf(ino) : undefined;
+    const name = place === undefined ? undefined : this.#plan.buffers[place]?.name;
+    return name === undefined ? label : `${name} (${label})`;
+  }
+
+  labelOf(dmabuf: number): string | undefined {
+    try {
+      const { label } = DmaBuf.of(this.#machine, dmabuf);
+      return label === 'gone' ? undefined : label;
+    } catch (error) {
+      if (!isKernelError(error)) throw error;
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import type { DiagRecord, Machine } from '@dmabuf-emu/shm';
+import type { FaultKind, FaultLog, FaultRecord } from '@dmabuf-emu/pci-iommu';
+import type { RunPlan } from '../plan/run-plan.ts';
+import type { ViolationResult } from './stress-result.ts';
+
+/** Names for what records call by number. */
+export interface Names {
+  /** Name of the engine on a function, by index of the function. */
+  engineOn(functionIndex: number): string | undefined;
+  /** The scenario's name of a buffer, by the label that the core gives it. */
+  bufferOf(label: string): string;
+  /** Label of a dma-buf, by ref; undefined when it is gone. */
+  labelOf(dmabuf: number): string | undefined;
+}
+
+/** Whether a fault record is what should happen: an iommufd importer's device that goes on is stopped by its IOMMU. */
+export function isByDesign(plan: RunPlan, names: Names, kind: FaultKind, requester: number): boolean {
+  if (kind !== 'iommu-fault') return false;
+  const name = names.engineOn(requester);
+  return plan.engines.some((engine) => engine.name === name && engine.kind === 'iommufd');
+}
+
+/** All that is not as it should be: diagnostics and fault records, equal ones counted together. */
+export function collectViolations(machine: Machine, faults: FaultLog, plan: RunPlan, names: Names): ViolationResult[] {
+  const found = new Map<string, { violation: ViolationResult; count: number }>();
+  const add = (violation: Omit<ViolationResult, 'count'>): void => {
+    const key = [violation.rule, violation.importer, violation.buffer, violation.step].join('|');
+    const known = found.get(key);
+    if (known === undefined) found.set(key, { violation: { ...violation, count: 1 }, count: 1 });
+    else known.count++;
+  };
+  for (const record of machine.diag.records()) if (record.kind !== 'info') add(ofRecord(record, names));
+  for (const record of faults.list()) {
+    if (!isByDesign(plan, names, record.kind, record.requester)) add(ofFault(record, names));
+  }
+  return [...found.values()].map(({ violation, count }) => ({ ...violation, count }));
+}
+
+function ofRecord(record: DiagRecord, names: Names): Omit<ViolationResult, 'count'> {
+  return {
+    rule: record.kind === 'violation' ? record.code : `${record.kind}: ${record.code}`,
+    text: record.text,
+    ...(record.importer === undefined ? {} : { importer: record.importer }),
+    ...(record.buffer === undefined ? {} : { buffer: names.bufferOf(record.buffer) }),
+    ...(record.step === undefined ? {} : { step: record.step }),
+  };
+}
+
+function ofFault(record: FaultRecord, names: Names): Omit<ViolationResult, 'count'> {
+  const engine = names.engineOn(record.requester) ?? `function ${record.requester}`;
+  const label = record.grant === undefined ? undefined : names.labelOf(record.grant.dmabuf);
+  return {
+    rule: record.kind,
+    text: `DMA ${record.write ? 'write' : 'read'} of ${record.length} bytes at 0x${record.address.toString(16)} by ${engine}: ${record.reason}`,
+    importer: engine,
+    buffer: label === undefined ? (record.grant?.exporter ?? 'none') : names.bufferOf(label),
+    step: record.write ? 'dma write' : 'dma read',
+  };
+}
+
+/** How many of them there are so far, without their texts: for progress reports. */
+export function countViolations(machine: Machine, faults: FaultLog, plan: RunPlan, names: Names): number {
+  const { diag } = machine;
+  const diagnosed = diag.count('violation') + diag.count('lockdep') + diag.count('bug') + diag.count('warn');
+  const all = faults.count();
+  const suspicious = all - faults.count('iommu-fault');
+  if (suspicious === all) return diagnosed + all;
+  const strange = faults.list().filter(({ kind, requester }) => kind === 'iommu-fault' && !isByDesign(plan, names, kind, requester));
+  return diagnosed + suspicious + strange.length;
+}

@@ -1,0 +1,111 @@
+import { VfioDevice } from '@dmabuf-emu/exporter-vfio';
+import { PAGE_SIZE, PowerState } from '@dmabuf-emu/pci-iommu';
+import type { FaultRates } from '../scenario/scenario.ts';
+import type { BufferPlan } from '../plan/run-plan.ts';
+import type { Controller, ExporterUser } from './controller.ts';
+import type { ExportedPlace, HeldBuffer } from './held-buffer.ts';
+import type { Happening } from './timeline.ts';
+
+/** What makes VFIO take buffers back. */
+export type VfioTrigger = 'command' | 'd3' | 'flr' | 'reset' | 'close';
+
+/** Longest time that buffers stay revoked. */
+const AWAY_MS = 3;
+
+/** A user of VFIO: a process that owns the GPU, such as a virtual machine monitor. */
+export class VfioUser implements ExporterUser<VfioTrigger> {
+  readonly happenings: readonly Happening<VfioTrigger>[];
+  readonly #controller: Controller<VfioTrigger>;
+  #device: VfioDevice | undefined;
+
+  constructor(controller: Controller<VfioTrigger>, rates: FaultRates) {
+    this.#controller = controller;
+    this.happenings = [
+      { what: 'command', rate: rates.revoke },
+      { what: 'd3', rate: rates.d3 },
+      { what: 'flr', rate: rates.flr },
+      { what: 'reset', rate: rates.reset },
+      { what: 'close', rate: rates.close },
+    ];
+  }
+
+  open(): void {
+    const { context, plan } = this.#controller;
+    const device = VfioDevice.open(context.machine, plan.bdf);
+    device.config.command.memory = true;
+    this.#device = device;
+  }
+
+  exportBuffer(plan: BufferPlan): ExportedPlace {
+    const region = this.#controller.plan.region;
+    const ranges = split(plan);
+    const { start } = this.#bar();
+    return {
+      dmabuf: this.#open.exportDmaBuf({ region, ranges }),
+      ranges: ranges.map(({ offset, length }) => ({ paddr: start + offset, bytes: length })),
+    };
+  }
+
+  fire(what: VfioTrigger, buffers: Map<number, HeldBuffer>): void {
+    const device = this.#open;
+    const controller = this.#controller;
+    switch (what) {
+      case 'command':
+        controller.revoke('command', () => (device.config.command.memory = false));
+        this.#away('memory disabled');
+        device.config.command.memory = true;
+        return;
+      case 'd3':
+        controller.revoke('d3', () => device.setPowerState(PowerState.D3hot));
+        this.#away('D3hot');
+        device.setPowerState(PowerState.D0);
+        return;
+      case 'flr':
+        controller.revoke('flr', () => device.flr());
+        return;
+      case 'reset':
+        controller.revoke('reset', () => device.reset());
+        return;
+      case 'close':
+        controller.revoke('close', () => device.close());
+        this.#away('device closed');
+        for (const index of [...buffers.keys()]) controller.dropOne(index);
+        controller.context.patiently(() => this.open());
+        controller.exportAll();
+    }
+  }
+
+  close(): void {
+    this.#open.close();
+    this.#device = undefined;
+  }
+
+  /** The buffers are revoked now, and stay so for a while. */
+  #away(step: string): void {
+    const { context } = this.#controller;
+    this.#controller.each(this.#controller.buffers.values(), (held) => held.checkRevoked(step));
+    context.record.doing(`revoked: ${step}`);
+    const awayMs = context.random.chance(0.5) ? 0 : context.random.next() * AWAY_MS;
+    if (awayMs > 0.1) context.board.waitUntil(() => context.board.stopping, awayMs);
+    this.#controller.each(this.#controller.buffers.values(), (held) => held.checkUntouched(step));
+  }
+
+  #bar(): { start: number } {
+    const { context, plan } = this.#controller;
+    return context.pci.function(plan.bdf).bar(plan.region)!;
+  }
+
+  get #open(): VfioDevice {
+    return this.#device!;
+  }
+}
+
+/** A buffer's ranges in its region: two of them leave a page out between. */
+function split({ offset, pages, ranges }: BufferPlan): { offset: number; length: number }[] {
+  if (ranges === 1) return [{ offset, length: pages * PAGE_SIZE }];
+  const first = Math.floor(pages / 2);
+  return [
+    { offset, length: first * PAGE_SIZE },
+    { offset: offset + (first + 1) * PAGE_SIZE, length: (pages - first) * PAGE_SIZE },
+  ];
+}
