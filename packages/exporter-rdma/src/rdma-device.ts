@@ -153,6 +153,7 @@ function largestMemoryBar(fn: PciFunction): Bar | undefined {
 }
 
 function wide(pgoff: number | bigint): bigint {
-  if (typeof pgoff === 'bigint' ? pgoff >= 0n && pgoff < 1n << 64n : Number.isSafeInteger(pgoff) && pgoff >= 0) return BigInt(pgoff);
+  if (typeof pgoff === 'bigint' ? pgoff >= 0n && pgoff < 1n << 64n : Number.isSafeInteger(pgoff) && pgoff >= 0)
+    return BigInt(pgoff);
   throw new UsageError(`an offset is a whole number from 0 to 2^64-1, got ${pgoff}`);
 }

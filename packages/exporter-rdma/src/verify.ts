@@ -27,8 +27,12 @@ export function verifyRdma(machine: Machine, report: VerifyBuilder): void {
       const text = `rdma entry ${ref} of ${core.fn.bdf}`;
       report.count('rdma.entry', 1);
       const refs = E.refs.load(mem, p);
-      if (refs !== users + (removed ? 0 : 1)) report.error(`${text}: ${refs} references, by count ${users + (removed ? 0 : 1)}`);
-      if (removed && [...buffersOf(machine, p).members()].length > 0) report.error(`${text} was removed and still lists buffers`);
+      const found = (what: string): void => {
+        if (machine.tainted) report.damage('rdma', `${text} ${what}`);
+        else report.error(`${text} ${what}`);
+      };
+      if (refs !== users + (removed ? 0 : 1)) found(`has ${refs} references, by count ${users + (removed ? 0 : 1)}`);
+      if (removed && [...buffersOf(machine, p).members()].length > 0) found('was removed and still lists buffers');
     }
   }
 }
@@ -39,12 +43,14 @@ function verifyBuffer(buffer: ExportedBuffer, report: VerifyBuilder): void {
   if (buffer.lost) return report.damage('rdma', `${text} was lost with a dead task`);
   const dmabuf = DmaBuf.of(machine, D.dmabuf.get(machine.mem, p));
   if (dmabuf.label === 'gone') {
-    const owner = D.ownerTask.get(machine.mem, p);
+    const owner = machine.slab(D).ownerOf(ref, D.ownerTask.get(machine.mem, p));
     if (taskIsDead(machine, owner)) report.damage('rdma', `${text} was being exported by task ${owner}, which died`);
     else report.leak('rdma', `${text} has no dma-buf`);
     return;
   }
   if (dmabuf.priv !== ref) report.error(`${text} is not what its dma-buf ${dmabuf.label} names`);
-  if (D.listed.get(machine.mem, p) === 0 && !revocable.revoked) report.error(`${text} left its entry without being revoked`);
-  if (revocable.revoked && revocable.mapCount > 1) report.error(`${text} is revoked with ${revocable.mapCount - 1} live mappings`);
+  if (D.listed.get(machine.mem, p) === 0 && !revocable.revoked)
+    report.error(`${text} left its entry without being revoked`);
+  if (revocable.revoked && revocable.mapCount > 1)
+    report.error(`${text} is revoked with ${revocable.mapCount - 1} live mappings`);
 }

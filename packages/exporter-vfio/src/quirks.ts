@@ -10,7 +10,12 @@ import type { KernelProfile, Machine } from '@dmabuf-emu/shm';
  * | `vfio.lowPowerUnrevoke` | a command or power state write un-revokes the buffers of a device that is in low power |
  * | `vfio.noBarClaim` | an export takes no BAR: one that is missing is EINVAL instead of ENODEV, one of another driver is exported |
  */
-export const VFIO_QUIRKS = ['vfio.krefUnderflow', 'vfio.flrNoUnrevoke', 'vfio.lowPowerUnrevoke', 'vfio.noBarClaim'] as const;
+export const VFIO_QUIRKS = [
+  'vfio.krefUnderflow',
+  'vfio.flrNoUnrevoke',
+  'vfio.lowPowerUnrevoke',
+  'vfio.noBarClaim',
+] as const;
 export type VfioQuirk = (typeof VFIO_QUIRKS)[number];
 
 const OF_KERNEL: Readonly<Partial<Record<KernelProfile, readonly VfioQuirk[]>>> = {

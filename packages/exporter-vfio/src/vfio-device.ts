@@ -1,5 +1,14 @@
 import { DmaBuf } from '@dmabuf-emu/core';
-import { CapAt, CapId, EXP_DEVCTL, EXP_DEVCTL_FLR, type PciFunction, PciSystem, PM_CTRL, type PowerState } from '@dmabuf-emu/pci-iommu';
+import {
+  CapAt,
+  CapId,
+  EXP_DEVCTL,
+  EXP_DEVCTL_FLR,
+  type PciFunction,
+  PciSystem,
+  PM_CTRL,
+  type PowerState,
+} from '@dmabuf-emu/pci-iommu';
 import { KernelError, type Machine, type RwSemaphore } from '@dmabuf-emu/shm';
 import { failHardware } from './config/hardware-config.ts';
 import { PCI_AF_CTRL, PCI_AF_CTRL_FLR } from './config/registers.ts';

@@ -31,7 +31,7 @@ export function verifyImporters(machine: Machine, report: VerifyBuilder): void {
     let live = 0;
     for (const ref of slab.live()) {
       live++;
-      const task = struct.task.get(machine.mem, slab.at(ref));
+      const task = slab.ownerOf(ref, struct.task.get(machine.mem, slab.at(ref)));
       const owner = `task ${task} (${machine.taskName(task)})`;
       if (taskIsDead(machine, task)) report.damage(struct.$name, `left by ${owner}, which died`);
       else report.leak(struct.$name, `not freed by ${owner}${taskIsRunning(machine, task) ? '' : ', which is gone'}`);

@@ -73,6 +73,19 @@ describe('CPU access (core §1.11)', () => {
     const dmabuf = exported(machine, recorder());
     dmabuf.endCpuAccess(BIDIRECTIONAL);
     dmabuf.beginCpuAccess(BIDIRECTIONAL);
+    expect(dmabuf.refs).toBe(1);
+    dmabuf.put();
+  });
+
+  it('is a locking error with resv held', () => {
+    using machine = testMachine();
+    machine.diag.expect('lockdep', 'resv-held');
+    const dmabuf = exported(machine, recorder());
+    dmabuf.resv.with(() => {
+      dmabuf.beginCpuAccess(BIDIRECTIONAL);
+      dmabuf.endCpuAccess(BIDIRECTIONAL);
+    });
+    expect(machine.diag.count('lockdep')).toBe(2);
     dmabuf.put();
   });
 });

@@ -1,7 +1,19 @@
-import { DmaBuf, dmaBufs, FdTable, File, OpenFlags, registerFileOps } from '@dmabuf-emu/core';
+import {
+  DmaBuf,
+  dmaBufs,
+  FdTable,
+  File,
+  ModuleOwner,
+  OpenFlags,
+  registerDrivers,
+  registerFileOps,
+  ResvUsage,
+} from '@dmabuf-emu/core';
 import { Mutex } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { startTestWorker, testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
+import { revocableExporter } from '#dist/dma-buf/revocable-exporter.test-worker.js';
+import { pendingFence } from '#dist/dma-buf/fences.test-worker.js';
 import { device, exported, recorder } from './recorder.fixture.ts';
 
 const kernelError = (code: string) => expect.objectContaining({ name: 'KernelError', code });
@@ -65,16 +77,42 @@ describe('fd, get and put (core §1.4)', () => {
 });
 
 describe('release (core §1.4, §8.4)', () => {
-  it('hides the buffer from iterators, then calls the exporter, then drops the module', () => {
+  it('hides the buffer from iterators, then calls the exporter, then drops the module (§7.13 c)', () => {
     using machine = testMachine();
     const listed: number[][] = [];
-    const recording = recorder({ release: () => void listed.push([...dmaBufs(machine)].map((d) => d.ino)) });
-    const [a, b] = [exported(machine, recording), exported(machine, recording)];
+    const owner = ModuleOwner.load(machine, 'recorder_mod');
+    const recording = recorder({
+      release: (dmabuf) => {
+        listed.push([...dmaBufs(machine)].map((d) => d.ino));
+        expect(owner.users).toBe(2 - listed.length + 1);
+        expect(dmabuf.resv.isLocked).toBe(false);
+      },
+    });
+    const [a, b] = [exported(machine, recording, { owner }), exported(machine, recording, { owner })];
     expect([...dmaBufs(machine)].map((d) => d.ino)).toEqual([2, 1]);
     a.put();
     expect(listed).toEqual([[2]]);
     b.put();
     expect(listed).toEqual([[2], []]);
+    expect(owner.users).toBe(0);
+    owner.unload();
+  });
+
+  it('drops the fences of its own reservation object after the exporter has seen them', () => {
+    using machine = testMachine();
+    const recording = recorder({
+      release: (dmabuf) => expect(dmabuf.resv.testSignaled(ResvUsage.BOOKKEEP)).toBe(false),
+    });
+    const dmabuf = exported(machine, recording);
+    using right = pendingFence(machine);
+    dmabuf.resv.with(() => {
+      dmabuf.resv.reserveFences(1);
+      dmabuf.resv.addFence(right.fence, ResvUsage.READ);
+    });
+    expect(right.fence.refCount).toBe(2);
+    dmabuf.put();
+    expect(recording.log).toEqual(['release']);
+    expect(right.fence.refCount).toBe(1);
   });
 
   it('never runs inside a frame that holds a lock', () => {
@@ -151,6 +189,52 @@ describe('dmaBufs (core §1.4)', () => {
       break;
     }
     expect(dmabuf.refs).toBe(1);
+    dmabuf.put();
+  });
+});
+
+describe('threads', () => {
+  const workerUrl = new URL(import.meta.resolve('#dist/dma-buf/lifetime.test-worker.js'));
+
+  it('make and drop buffers while another walks through the list', async () => {
+    using machine = testMachine();
+    registerDrivers(machine, [revocableExporter]);
+    const workers = [0, 1].map(() => startTestWorker(workerUrl, machine, { job: 'export-churn', rounds: 500 }));
+    let running = true;
+    const all = Promise.all(workers.map((w) => w.result)).finally(() => {
+      running = false;
+    });
+    all.catch(() => {});
+    let seen = 0;
+    while (running) {
+      let before = Number.POSITIVE_INFINITY;
+      for (const dmabuf of dmaBufs(machine)) {
+        expect(dmabuf.refs).toBeGreaterThan(0);
+        expect(dmabuf.label).toMatch(/^test-revocable#/);
+        expect(dmabuf.ino).not.toBe(before);
+        before = dmabuf.ino;
+        seen++;
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await all;
+    expect(seen).toBeGreaterThan(0);
+  });
+
+  it('that do not know the exporter are told so, and nothing changes', async () => {
+    using machine = testMachine();
+    const recording = recorder();
+    const dmabuf = exported(machine, recording);
+    const errors = await startTestWorker<string[]>(workerUrl, machine, { job: 'touch', dmabuf: dmabuf.ref }, 'stranger')
+      .result;
+    expect(errors).toHaveLength(4);
+    for (const error of errors) {
+      expect(error).toContain(
+        `UsageError: exporter driver '${recording.exporter.name}' is not registered in thread 'stranger'`,
+      );
+      expect(error).toContain('call registerDrivers(machine, [...])');
+    }
+    expect([dmabuf.refs, dmabuf.attachments(), recording.log]).toEqual([1, [], []]);
     dmabuf.put();
   });
 });

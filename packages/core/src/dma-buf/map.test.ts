@@ -134,6 +134,7 @@ describe('map and unmap (core §1.9)', () => {
       s.dmabuf.resv.addFence(right.fence, ResvUsage.WRITE);
       s.attachment.unmap(s.attachment.map(TO), TO);
     });
+    expect(right.fence.signaledFlag()).toBe(false);
     teardown(s);
   });
 });
@@ -285,6 +286,7 @@ describe('contract of map and unmap', () => {
     machine.diag.expect('warn', 'dma_buf_unmap_attachment');
     const s = setup(machine, recorder());
     s.attachment.unmap(undefined as never, TO);
+    expect([machine.diag.count('warn'), s.log]).toEqual([1, []]);
     teardown(s);
   });
 

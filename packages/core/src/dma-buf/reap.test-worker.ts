@@ -1,5 +1,5 @@
 import { defineExporter, defineImporter, Device, DmaBuf, FdTable, registerDrivers, SgTable } from '@dmabuf-emu/core';
-import { atomicStore, type Machine } from '@dmabuf-emu/shm';
+import { atomicStore, type Machine, Mutex } from '@dmabuf-emu/shm';
 import { runTestWorker } from '@dmabuf-emu/shm/testing';
 import {
   obedientImporter,
@@ -15,6 +15,7 @@ interface Args {
     | 'revoke-error'
     | 'hold-reference'
     | 'share'
+    | 'put-under-lock'
     | 'hold-resv'
     | 'hold-resv-when-told'
     | 'export-and-use';
@@ -22,6 +23,7 @@ interface Args {
   readonly table: number;
   readonly maps: number;
   readonly fds: number;
+  readonly pins?: number;
   readonly deaf?: boolean;
 }
 
@@ -44,6 +46,10 @@ await runTestWorker<Args, unknown>((machine, args) => {
       FdTable.of(machine, args.table).join();
       dmabuf.get().fd();
       return stay(machine);
+    case 'put-under-lock':
+      new Mutex(machine, machine.root('test.lock', 16), 'test.lock').lock();
+      dmabuf.put();
+      return stay(machine);
     case 'hold-resv':
       use(machine, dmabuf, args);
       dmabuf.resv.lock();
@@ -59,10 +65,13 @@ await runTestWorker<Args, unknown>((machine, args) => {
 });
 
 /** Attaches, maps and opens descriptors, and leaves it all open. */
-function use(machine: Machine, dmabuf: DmaBuf, { maps, fds, deaf }: Args): void {
+function use(machine: Machine, dmabuf: DmaBuf, { maps, fds, deaf, pins = 0 }: Args): void {
   const device = Device.register(machine, { name: `victim${machine.tid}`, kind: 'platform' });
   const attachment = dmabuf.attachDynamic(device, deaf === true ? stubbornImporter : obedientImporter);
   for (let n = 0; n < maps; n++) attachment.mapUnlocked(0);
+  dmabuf.resv.with(() => {
+    for (let n = 0; n < pins; n++) attachment.pin();
+  });
   for (let n = 0; n < (fds ?? 0); n++) dmabuf.get().fd();
 }
 

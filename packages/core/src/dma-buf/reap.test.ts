@@ -67,6 +67,40 @@ describe('a task that dies outside of locks', () => {
     machine.leave();
   });
 
+  it('passes an attachment that another task maps through on to that task', async () => {
+    using machine = testMachine();
+    const dmabuf = exportRevocable(machine);
+    const victim = await startVictim(machine, { job: 'use', dmabuf: dmabuf.ref, maps: 1, fds: 0 });
+    const [attachment] = dmabuf.attachments();
+    const mine = attachment!.mapUnlocked(0);
+    await kill(machine, victim);
+    expect(mapsOf(dmabuf).live).toBe(1);
+    expect(attachment).toMatchObject({ alive: true, ownerTask: machine.tid });
+    attachment!.unmapUnlocked(mine, 0);
+    dmabuf.detach(attachment!);
+    dmabuf.put();
+  });
+
+  it('unpins what it had pinned', async () => {
+    using machine = testMachine();
+    const dmabuf = exportRevocable(machine);
+    const victim = await startVictim(machine, { job: 'use', dmabuf: dmabuf.ref, maps: 0, fds: 0, pins: 2 });
+    expect(dmabuf.attachments()[0]!.pins).toBe(2);
+    await kill(machine, victim);
+    expect(dmabuf.attachments()).toEqual([]);
+    dmabuf.put();
+  });
+
+  it('has the release done that it had put off until its locks were dropped', async () => {
+    using machine = testMachine();
+    const dmabuf = exportRevocable(machine);
+    const victim = await startVictim(machine, { job: 'put-under-lock', dmabuf: dmabuf.ref });
+    expect(File.openCount(machine)).toBe(1);
+    expect(await kill(machine, victim)).toEqual(['test.lock']);
+    expect(File.openCount(machine)).toBe(0);
+    expect(machine.verify().counts).toMatchObject({ dma_buf: 0, 'slab:test_revocable': 0 });
+  });
+
   it('leaves its process to the tasks that share it', async () => {
     using machine = testMachine();
     const table = FdTable.current(machine);

@@ -18,7 +18,7 @@ export interface Recorder {
   readonly exporter: Exporter;
 }
 
-export const BUFFER_BYTES = 8192;
+const BUFFER_BYTES = 8192;
 
 let recorders = 0;
 

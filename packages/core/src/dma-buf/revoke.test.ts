@@ -76,6 +76,7 @@ describe('invalidateMappings (core §1.13, §5.9 R4)', () => {
     });
     const attachment = dmabuf.attachDynamic(device(machine), importer);
     dmabuf.resv.with(() => dmabuf.invalidateMappings());
+    expect([attachment.pins, attachment.tables()]).toEqual([0, []]);
     dmabuf.detach(attachment);
     dmabuf.put();
   });
@@ -194,6 +195,20 @@ describe('RevocableExport (core §5)', () => {
     dmabuf.put();
   });
 
+  it('re-arms late, as v7.1-rc2 did, with the quirk for it', () => {
+    using machine = testMachine({ quirks: ['vfio.krefUnderflow'] });
+    machine.diag.expect('warn', 'refcount-underflow');
+    const dmabuf = exportRevocable(machine);
+    const revocable = revocableOf(dmabuf);
+    revocable.revoke(dmabuf);
+    expect(revocable).toMatchObject({ revoked: true, mapCount: 0 });
+    revocable.unmapped();
+    expect(machine.diag.count('warn')).toBe(1);
+    revocable.unrevoke(dmabuf);
+    expect(revocable).toMatchObject({ revoked: false, mapCount: 1 });
+    dmabuf.put();
+  });
+
   it('starts revoked when asked to', () => {
     using machine = testMachine();
     const slab = machine.slab(RevocableStruct);
@@ -252,6 +267,20 @@ describe('RevocableExport (core §5)', () => {
     expect(() => revocable.revoke(dmabuf, { onFencesRetired: fail })).toThrow('broken step');
     expect(revocable).toMatchObject({ revoked: false, mapCount: 1 });
     expect(revocable.revoke(dmabuf)).toBe(true);
+    dmabuf.put();
+  });
+
+  it('notices that it would wait for unmaps with resv held (R7)', () => {
+    using machine = testMachine();
+    machine.diag.expect('violation', 'resv-held');
+    const dmabuf = exportRevocable(machine);
+    const revocable = revocableOf(dmabuf);
+    dmabuf.resv.with(() => {
+      expect(() => revocable.waitUnmapped(dmabuf)).toThrow(kernelError('EDEADLK'));
+    });
+    expect(() => revocable.revoke(dmabuf, { onRevoked: () => revocable.waitUnmapped(dmabuf) })).toThrow(
+      kernelError('EDEADLK'),
+    );
     dmabuf.put();
   });
 

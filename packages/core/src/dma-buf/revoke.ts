@@ -9,6 +9,7 @@ import {
   refDec,
   refInc,
   refcount,
+  syncPoint,
   UsageError,
 } from '@dmabuf-emu/shm';
 import { orUndo } from '../internal/or-undo.ts';
@@ -16,6 +17,7 @@ import { ResvUsage } from '../resv/index.ts';
 import { type DmaBuf, prepareDmaBufs } from './dma-buf.ts';
 import { DRAIN_LABEL } from './internal/damage.ts';
 import { checkImporters } from './internal/invalidate.ts';
+import { requireNoResv } from './internal/require-resv.ts';
 import { reportLateFences, reportLateUnmaps } from './internal/revoke-bound.ts';
 import { DmaBufStruct as B } from './internal/structs.ts';
 
@@ -117,7 +119,7 @@ export class RevocableExport {
    *   UsageError when a driver of an importer (nothing happened then) or of a fence (importers were told, but the buffer is not
    *   revoked) is not registered in this thread.
    */
-  revoke(dmabuf: DmaBuf, { onRevoked, onFencesRetired }: RevokeSteps = {}): boolean {
+  revoke(dmabuf: DmaBuf, steps: RevokeSteps = {}): boolean {
     const done = dmabuf.resv.with(() => {
       if (this.revoked) return false;
       trace(dmabuf, 1);
@@ -126,12 +128,12 @@ export class RevocableExport {
       trace(dmabuf, 2);
       orUndo(
         () => {
-          onRevoked?.();
+          steps.onRevoked?.();
           trace(dmabuf, 3);
           dmabuf.invalidateMappings();
           trace(dmabuf, 4);
           waitFences(dmabuf);
-          onFencesRetired?.();
+          steps.onFencesRetired?.();
         },
         () => this.#setRevoked(false),
       );
@@ -142,7 +144,7 @@ export class RevocableExport {
     this.unmapped();
     trace(dmabuf, 6);
     this.waitUnmapped(dmabuf);
-    this.rearm();
+    if (!this.#rearmsLate) this.rearm();
     trace(dmabuf, 7);
     return true;
   }
@@ -158,6 +160,7 @@ export class RevocableExport {
       dmabuf.invalidateMappings();
       waitFences(dmabuf);
     });
+    if (this.#rearmsLate) this.rearm();
     dmabuf.resv.with(() => this.#setRevoked(false));
     return true;
   }
@@ -172,10 +175,12 @@ export class RevocableExport {
    * Step 6, for exporters that compose the sequence themselves: waits until the last mapping is gone. The base reference must
    * have been dropped with {@link unmapped}.
    * @locks resv not held: unmap needs it
-   * @throws KernelError EOWNERDEAD when a dead task holds mappings that nobody can undo.
+   * @throws KernelError EDEADLK with resv held; EOWNERDEAD when a dead task holds mappings that nobody can undo.
    */
   waitUnmapped(dmabuf: DmaBuf): void {
     const { mem, buffers, revokeBoundMs } = dmabuf.state;
+    requireNoResv(dmabuf, 'dma_buf_revoke');
+    syncPoint('dma_buf.drain-at');
     B.drainAt.store(mem, buffers.at(dmabuf.ref), this.#drained.at);
     checkUsable(dmabuf);
     if (!this.#drained.wait({ timeoutMs: revokeBoundMs, label: DRAIN_LABEL })) {
@@ -186,7 +191,16 @@ export class RevocableExport {
     B.drainAt.store(mem, buffers.at(dmabuf.ref), 0);
   }
 
+  /**
+   * v7.1-rc2 re-arms when the buffer is given out again. Until then the count is 0: whoever drops the base reference once
+   * more (the clean-up of a revoked buffer did) makes it underflow and waits for ever.
+   */
+  get #rearmsLate(): boolean {
+    return this.machine.quirk('vfio.krefUnderflow');
+  }
+
   #setRevoked(on: boolean): void {
+    syncPoint('dma_buf.revoked', this.#p + this.#fields.revoked.at);
     this.#fields.revoked.store(this.machine.mem, this.#p, on ? 1 : 0);
   }
 

@@ -4,6 +4,7 @@ import type { DmaBuf } from './dma-buf.ts';
 /** Contract rules that this room checks; a broken one is a `violation` of the machine's diagnostics under this name. */
 export type DmaBufRule =
   | 'resv-not-held'
+  | 'resv-held'
   | 'double-unmap'
   | 'double-unpin'
   | 'double-detach'

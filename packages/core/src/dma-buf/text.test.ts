@@ -1,6 +1,7 @@
-import { bufinfo, FdTable, OpenFlags, Seek } from '@dmabuf-emu/core';
+import { bufinfo, FdTable, OpenFlags, ResvUsage, Seek } from '@dmabuf-emu/core';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
+import { pendingFence } from '#dist/dma-buf/fences.test-worker.js';
 import { device, exported, recorder } from './recorder.fixture.ts';
 
 const kernelError = (code: string) => expect.objectContaining({ name: 'KernelError', code });
@@ -105,5 +106,22 @@ describe('bufinfo (core §1.15)', () => {
     second.put();
     second.put();
     first.put();
+  });
+
+  it('shows the fences of a buffer, but those of no implicit synchronisation', () => {
+    using machine = testMachine();
+    const dmabuf = exported(machine, recorder());
+    using write = pendingFence(machine);
+    using other = pendingFence(machine);
+    dmabuf.resv.with(() => {
+      dmabuf.resv.reserveFences(2);
+      dmabuf.resv.addFence(write.fence, ResvUsage.WRITE);
+      dmabuf.resv.addFence(other.fence, ResvUsage.BOOKKEEP);
+    });
+    const text = bufinfo(machine);
+    expect(text).toContain(
+      `\t<none>\n\twrite fence:${write.fence.context}:1 timeline test unsignalled\n\tAttached Devices:\n`,
+    );
+    dmabuf.put();
   });
 });

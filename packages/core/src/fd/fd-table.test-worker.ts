@@ -1,9 +1,9 @@
 import { FdTable, File, registerFileOps } from '@dmabuf-emu/core';
-import type { Machine } from '@dmabuf-emu/shm';
+import { isKernelError, type Machine } from '@dmabuf-emu/shm';
 import { runTestWorker } from '@dmabuf-emu/shm/testing';
 
 interface Args {
-  readonly job: 'share' | 'open' | 'churn';
+  readonly job: 'share' | 'open' | 'churn' | 'close-race';
   readonly table: number;
   readonly count: number;
 }
@@ -21,6 +21,8 @@ await runTestWorker<Args, unknown>((machine, args) => {
     }
     case 'churn':
       return churn(machine, args);
+    case 'close-race':
+      return closeRace(machine, args);
   }
 });
 
@@ -39,4 +41,23 @@ function churn(machine: Machine, { table: ref, count }: Args): number {
   }
   for (const fd of mine) table.close(fd);
   return count;
+}
+
+/** Opens and closes descriptor 0 as often as it can; counts the closes that hit a file, its own or the other's. */
+function closeRace(machine: Machine, { table: ref, count }: Args): number {
+  const table = FdTable.of(machine, ref).join();
+  let closed = 0;
+  for (let n = 0; n < count; n++) {
+    table.install(open(machine));
+    for (const fd of [0, 1]) {
+      try {
+        table.get(fd).put();
+        table.close(fd);
+        closed++;
+      } catch (error) {
+        if (!isKernelError(error, 'EBADF')) throw error;
+      }
+    }
+  }
+  return closed;
 }

@@ -179,6 +179,20 @@ describe('FdTable', () => {
     expect(File.openCount(machine)).toBe(0);
   });
 
+  it('lets one of two threads that close the same descriptor win; the other gets EBADF', async () => {
+    using machine = testMachine();
+    plainFiles(machine);
+    const table = FdTable.create(machine, { limit: 8 }).join();
+    const rounds = 2000;
+    const workers = [0, 1].map(() =>
+      startTestWorker<number>(workerUrl, machine, { job: 'close-race', table: table.ref, count: rounds }),
+    );
+    const [a, b] = await Promise.all(workers.map((w) => w.result));
+    expect(a! + b!).toBeGreaterThanOrEqual(rounds);
+    for (const { fd } of table.entries()) table.close(fd);
+    expect(File.openCount(machine)).toBe(0);
+  });
+
   it('refuses to drop a reference in a thread that could not release the file, and changes nothing', () => {
     using machine = testMachine();
     let able = false;
@@ -189,6 +203,9 @@ describe('FdTable', () => {
     const table = FdTable.current(machine);
     const fd = table.install(open());
     expect(() => table.close(fd)).toThrow('driver missing');
+    expect(() => table.get(fd)).toThrow('driver missing');
+    expect(() => table.dup(fd)).toThrow('driver missing');
+    expect(table.entries()[0]!.file.count).toBe(1);
     expect(() => FdTable.exit(machine)).toThrow('driver missing');
     expect(FdTable.current(machine).entries()).toHaveLength(1);
     able = true;

@@ -1,13 +1,27 @@
 import { KernelError, type Machine, refDec, refInc, TaskStruct, UsageError } from '@dmabuf-emu/shm';
+import { orUndo } from '../internal/or-undo.ts';
 import { withSpin } from '../internal/with-spin.ts';
-import { entriesSlab, entryAt, FdTableStruct as P, FIRST_SIZE, RESERVED } from './fd-table-struct.ts';
+import { FdTableStruct as P, RESERVED } from './fd-table-struct.ts';
 import { File } from './file.ts';
+import {
+  allocBlock,
+  entryAt,
+  freeBlock,
+  growTable,
+  peekEntry,
+  setEntry,
+  settleEntry,
+  sizeOf,
+  takeEntry,
+} from './internal/fd-entries.ts';
 import { OpenFlags } from './open-flags.ts';
 
 /** Descriptors that a process may have unless told otherwise. @kernel RLIMIT_NOFILE */
 export const DEFAULT_FD_LIMIT = 1024;
 /** Most descriptors that any process may have: what fits in one block of the arena. */
 export const MAX_FD_LIMIT = 1 << 18;
+
+const FIRST_SIZE = 32;
 
 /** An open descriptor. */
 export interface FdEntry {
@@ -42,20 +56,15 @@ export class FdTable {
       throw new UsageError(`a process may have 1 to ${MAX_FD_LIMIT} descriptors, got limit ${limit}`);
     }
     const slab = machine.slab(P);
-    const size = Math.min(FIRST_SIZE, limit);
-    const entries = entriesSlab(machine, size).alloc('dup_fd.entries');
-    let table = 0;
-    try {
-      table = slab.alloc('dup_fd');
-    } catch (error) {
-      entriesSlab(machine, size).free(entries, 'dup_fd');
-      throw error;
-    }
+    const block = allocBlock(machine, Math.min(FIRST_SIZE, limit), 'dup_fd.entries');
+    const table = orUndo(
+      () => slab.alloc('dup_fd'),
+      () => freeBlock(machine, block, 'dup_fd'),
+    );
     const p = slab.at(table);
     P.name.set(machine.mem, p, machine.intern(name));
     P.limit.set(machine.mem, p, limit);
-    P.size.set(machine.mem, p, size);
-    P.entries.set(machine.mem, p, entries);
+    P.block.set(machine.mem, p, block);
     return new FdTable(machine, table);
   }
 
@@ -80,7 +89,7 @@ export class FdTable {
     if (P.users.load(machine.mem, p) === 0) P.users.store(machine.mem, p, 1);
     else refInc(machine, p, P.users);
     TaskStruct.process.set(machine.mem, machine.taskAt, this.ref);
-    machine.onLeave('core.fd-table', () => FdTable.exit(machine));
+    machine.onLeave('core.fd-table', () => leave(machine));
     if (before !== 0) new FdTable(machine, before).#drop();
     return this;
   }
@@ -114,21 +123,24 @@ export class FdTable {
 
   /** Puts `file` behind a reserved descriptor, which takes over the caller's reference. @kernel fd_install */
   fill(fd: number, file: File): void {
-    if (this.#replace(fd, RESERVED, file.ref) === RESERVED) return;
+    if (this.#locked((p) => settleEntry(this.machine, p, fd, file.ref))) return;
     throw new UsageError(`descriptor ${fd} is not reserved`);
   }
 
   /** Gives a reserved descriptor back. @kernel put_unused_fd */
   unreserve(fd: number): void {
-    if (this.#replace(fd, RESERVED, 0) === RESERVED) return;
+    if (this.#locked((p) => settleEntry(this.machine, p, fd, 0))) return;
     throw new UsageError(`descriptor ${fd} is not reserved`);
   }
 
-  /** The file behind `fd`, with a reference of the caller's own. @kernel fget @throws KernelError EBADF */
+  /**
+   * The file behind `fd`, with a reference of the caller's own. @kernel fget
+   * @throws KernelError EBADF; UsageError when this thread could not drop the reference again, see {@link File.put}.
+   */
   get(fd: number): File {
     const found = this.#locked((p) => {
-      const file = new File(this.machine, this.#peek(p, fd));
-      return file.ref !== 0 && file.tryGet() ? file : undefined;
+      const file = this.#checked(p, fd);
+      return file?.tryGet() === true ? file : undefined;
     });
     if (found === undefined) throw this.#badFd('fget', fd);
     return found;
@@ -136,11 +148,12 @@ export class FdTable {
 
   /** @kernel close_fd @throws KernelError EBADF; UsageError as {@link File.put}, the descriptor stays open then. */
   close(fd: number): void {
-    const seen = this.#locked((p) => this.#peek(p, fd));
-    if (seen === 0) throw this.#badFd('close', fd);
-    const file = new File(this.machine, seen);
-    file.ops.checkRelease?.(file);
-    if (this.#replace(fd, seen, 0) !== seen) throw this.#badFd('close', fd);
+    const file = this.#locked((p) => {
+      const open = this.#checked(p, fd);
+      if (open !== undefined) setEntry(this.machine, p, fd, 0);
+      return open;
+    });
+    if (file === undefined) throw this.#badFd('close', fd);
     file.put();
   }
 
@@ -178,8 +191,8 @@ export class FdTable {
     const { machine } = this;
     return this.#locked((p) => {
       const found: FdEntry[] = [];
-      for (let fd = 0; fd < P.size.get(machine.mem, p); fd++) {
-        const file = this.#peek(p, fd);
+      for (let fd = 0; fd < sizeOf(machine, p); fd++) {
+        const file = peekEntry(machine, p, fd);
         if (file === 0) continue;
         found.push({ fd, file: new File(machine, file), cloexec: machine.mem.i32[entryAt(machine, p, fd) + 1] !== 0 });
       }
@@ -209,79 +222,29 @@ export class FdTable {
     return withSpin(this.machine, p + P.lock.at, () => fn(p));
   }
 
-  /** File behind `fd`; 0 for none or a reserved one. */
-  #peek(p: number, fd: number): number {
-    if (!(Number.isInteger(fd) && fd >= 0 && fd < P.size.get(this.machine.mem, p))) return 0;
-    const file = this.machine.mem.i32[entryAt(this.machine, p, fd)]!;
-    return file === RESERVED ? 0 : file;
-  }
-
-  /** Changes entry `fd` if it is `expected`; returns what it was. */
-  #replace(fd: number, expected: number, file: number): number {
-    const { mem } = this.machine;
-    return this.#locked((p) => {
-      if (!(Number.isInteger(fd) && fd >= 0 && fd < P.size.get(mem, p))) return 0;
-      const at = entryAt(this.machine, p, fd);
-      const was = mem.i32[at]!;
-      if (was !== expected) return was;
-      mem.i32[at] = file;
-      if (file === 0) P.open.set(mem, p, P.open.get(mem, p) - 1);
-      return was;
-    });
+  /** The file behind `fd`, once it is sure that this thread could release it. The lock must be held: it keeps the file alive. */
+  #checked(p: number, fd: number): File | undefined {
+    const ref = peekEntry(this.machine, p, fd);
+    if (ref === 0) return undefined;
+    const file = new File(this.machine, ref);
+    file.ops.checkRelease?.(file);
+    return file;
   }
 
   #allocate(file: number, least: number, cloexec: boolean): number {
-    const { mem } = this.machine;
     for (;;) {
-      const fd = this.#locked((p) => {
-        const size = P.size.get(mem, p);
-        for (let n = least; n < size; n++) {
-          const at = entryAt(this.machine, p, n);
-          if (mem.i32[at] !== 0) continue;
-          mem.i32[at + 1] = cloexec ? 1 : 0;
-          mem.i32[at] = file;
-          P.open.set(mem, p, P.open.get(mem, p) + 1);
-          return n;
-        }
-        return -1;
-      });
+      const fd = this.#locked((p) => takeEntry(this.machine, p, file, least, cloexec ? 1 : 0));
       if (fd >= 0) return fd;
-      this.#grow(least);
+      growTable(this.machine, this.#p, least);
     }
-  }
-
-  /** Doubles the table. @throws KernelError EMFILE at the limit, ENOMEM; nothing is changed then. */
-  #grow(least: number): void {
-    const { machine } = this;
-    const { mem } = machine;
-    const limit = this.limit;
-    const old = P.size.get(mem, this.#p);
-    if (old >= limit || least >= limit) {
-      throw new KernelError(
-        'EMFILE',
-        'alloc_fd',
-        `process '${this.name}' has reached its limit of ${limit} descriptors`,
-      );
-    }
-    const size = Math.min(limit, Math.max(old * 2, least + 1));
-    const fresh = entriesSlab(machine, size).alloc('alloc_fd');
-    const unused = this.#locked((p) => {
-      const now = P.size.get(mem, p);
-      if (now >= size) return { entries: fresh, size };
-      const entries = P.entries.get(mem, p);
-      const from = entryAt(machine, p, 0);
-      mem.i32.copyWithin(entriesSlab(machine, size).at(fresh) + 1, from, from + now * 2);
-      P.entries.set(mem, p, fresh);
-      P.size.set(mem, p, size);
-      return { entries, size: now };
-    });
-    entriesSlab(machine, unused.size).free(unused.entries, 'alloc_fd');
   }
 
   /** Throws, while nothing is changed, when this thread could not release every file that goes with the last user. */
   #checkDrop(): void {
-    if (P.users.load(this.machine.mem, this.#p) !== 1) return;
-    for (const { file } of this.entries()) file.ops.checkRelease?.(file);
+    this.#locked((p) => {
+      if (P.users.load(this.machine.mem, p) !== 1) return;
+      for (let fd = 0; fd < sizeOf(this.machine, p); fd++) this.#checked(p, fd);
+    });
   }
 
   #drop(): void {
@@ -289,11 +252,21 @@ export class FdTable {
     const p = this.#p;
     if (!refDec(machine, p, P.users)) return;
     for (const { fd } of this.entries()) this.close(fd);
-    entriesSlab(machine, P.size.get(machine.mem, p)).free(P.entries.get(machine.mem, p), 'exit_files');
+    freeBlock(machine, P.block.get(machine.mem, p), 'exit_files');
     machine.slab(P).free(this.ref, 'exit_files');
   }
 
   #badFd(where: string, fd: number): KernelError {
     return new KernelError('EBADF', where, `process '${this.name}' has no open descriptor ${fd}`);
+  }
+}
+
+/** A task that cannot close its descriptors leaves all the same, and the leak is on record. */
+function leave(machine: Machine): void {
+  try {
+    FdTable.exit(machine);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    machine.diag.warn('exit-files', `task ${machine.tid} leaves without closing its descriptors: ${error.message}`);
   }
 }

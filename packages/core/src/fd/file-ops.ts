@@ -1,4 +1,4 @@
-import type { Machine } from '@dmabuf-emu/shm';
+import { type Machine, UsageError } from '@dmabuf-emu/shm';
 import type { File } from './file.ts';
 
 /** Kind of driver that file operations are. */
@@ -9,7 +9,10 @@ export interface FileOps {
   readonly name: string;
   /** The last reference is gone: frees what `priv` refers to. Runs with no lock held, maybe in another task than the put. */
   release(file: File): void;
-  /** Throws when this thread could not run {@link release}; asked before a reference is dropped, while nothing is changed. */
+  /**
+   * Throws when this thread could not run {@link release}; asked before a reference is taken or dropped, while nothing is
+   * changed. Must not wait: it may run under a spin lock.
+   */
   checkRelease?(file: File): void;
   /** What the file is called in reports. */
   describe?(file: File): string;
@@ -33,5 +36,11 @@ export function fileTypeName(machine: Machine, type: number): string {
 
 /** Operations of a kind of file. @throws UsageError when this thread has not registered them. */
 export function fileOps(machine: Machine, type: number): FileOps {
+  if (!machine.drivers.has(FILE_DRIVER, type)) {
+    throw new UsageError(
+      `thread '${machine.taskName(machine.tid)}' (task ${machine.tid}) knows no files of kind '${fileTypeName(machine, type)}': ` +
+        'call registerDrivers(machine, [...]) with the drivers of the machine there first',
+    );
+  }
   return machine.drivers.get<FileOps>(FILE_DRIVER, type);
 }

@@ -10,8 +10,8 @@ export const FileStruct = struct('file', {
   mode: i32(),
   /** References that mappings of this file hold; part of `refs`. */
   maps: i32(),
-  /** Task that took a reference last. */
-  lastTask: i32(),
+  /** Tasks that ever took a reference: bit id modulo 32. One of them that dies may have taken references to its grave. */
+  takers: i32(),
   /** After the last put: {@link FINAL_PENDING} or {@link FINAL_RUNNING}, and the task that has to do or does it. */
   finalState: i32(),
   finalTask: i32(),

@@ -8,6 +8,7 @@ import {
   refDec,
   refInc,
   refIncNotZero,
+  syncPoint,
 } from '@dmabuf-emu/shm';
 import { type FileOps, fileOps, fileTypeId, fileTypeName } from './file-ops.ts';
 import { FileStruct as F, FINAL_PENDING, FINAL_RUNNING } from './file-struct.ts';
@@ -67,7 +68,7 @@ export class File {
     F.priv.set(mem, p, priv);
     F.flags.set(mem, p, flags);
     F.mode.set(mem, p, ((flags + 1) & OpenFlags.ACCMODE) | MODE_BITS);
-    F.lastTask.set(mem, p, machine.tid);
+    F.takers.set(mem, p, takerBit(machine.tid));
     F.refs.store(mem, p, 1);
     return new File(machine, ref);
   }
@@ -90,7 +91,7 @@ export class File {
   get(): this {
     const p = this.#p;
     refInc(this.machine, p, F.refs);
-    F.lastTask.set(this.machine.mem, p, this.machine.tid);
+    this.#noteTaker(p);
     return this;
   }
 
@@ -98,7 +99,7 @@ export class File {
   tryGet(): boolean {
     const p = this.machine.slab(F).tryAt(this.ref);
     if (p === 0 || !refIncNotZero(this.machine, p, F.refs)) return false;
-    F.lastTask.set(this.machine.mem, p, this.machine.tid);
+    this.#noteTaker(p);
     return true;
   }
 
@@ -113,6 +114,7 @@ export class File {
     fileOps(machine, F.type.get(machine.mem, p)).checkRelease?.(this);
     if (!refDec(machine, p, F.refs)) return;
     F.finalTask.set(machine.mem, p, machine.tid);
+    syncPoint('file.final');
     F.finalState.store(machine.mem, p, FINAL_PENDING);
     machine.deferWork(() => this.#final());
   }
@@ -174,6 +176,12 @@ export class File {
     return this.machine.slab(F).at(this.ref);
   }
 
+  #noteTaker(p: number): void {
+    const { mem, tid } = this.machine;
+    const bit = takerBit(tid);
+    if ((F.takers.get(mem, p) & bit) === 0) F.takers.or(mem, p, bit);
+  }
+
   #final(): void {
     const { machine } = this;
     F.finalState.store(machine.mem, this.#p, FINAL_RUNNING);
@@ -182,6 +190,11 @@ export class File {
     machine.slab(F).free(this.ref, 'fput');
     atomicSub(machine.mem, fileTable(machine) + COUNT, 1);
   }
+}
+
+/** A task's bit among those that took a reference to a file. */
+export function takerBit(task: number): number {
+  return 1 << (task & 31);
 }
 
 function fileTable(machine: Machine): number {

@@ -1,5 +1,6 @@
 import {
   defineFenceOps,
+  type Fence,
   fenceGetStatusLocked,
   fenceIsSignaledLocked,
   fenceLock,
@@ -18,7 +19,7 @@ const driver = (ops: Partial<FenceOps>): FenceOps => defineFenceOps({ ...mockOps
 describe('enableSignaling', () => {
   it('is called once, by whoever first needs it', () => {
     using machine = testMachine();
-    const enableSignaling = vi.fn(() => true);
+    const enableSignaling = vi.fn<(fence: Fence) => boolean>(() => true);
     const f = mockFence(machine, 1, 1, driver({ enableSignaling }));
     expect(enableSignaling).not.toHaveBeenCalled();
     f.addCallback(() => {});
@@ -38,7 +39,7 @@ describe('enableSignaling', () => {
       },
     });
     const f = mockFence(machine, 1, 1, ops);
-    const callback = vi.fn();
+    const callback = vi.fn<(fence: Fence) => void>();
     expect(f.addCallback(callback)).toBe(false);
     expect([f.status(), callback.mock.calls.length]).toEqual([-61, 0]);
     f.put();
@@ -46,7 +47,7 @@ describe('enableSignaling', () => {
 
   it('is not called for a signalled fence', () => {
     using machine = testMachine();
-    const enableSignaling = vi.fn(() => true);
+    const enableSignaling = vi.fn<(fence: Fence) => boolean>(() => true);
     const f = mockFence(machine, 1, 1, driver({ enableSignaling }));
     f.signalUnowned();
     f.enableSignaling();
@@ -78,7 +79,7 @@ describe('signaled', () => {
   it('is polled until it says yes, which signals', () => {
     using machine = testMachine();
     let done = false;
-    const signaled = vi.fn(() => done);
+    const signaled = vi.fn<(fence: Fence) => boolean>(() => done);
     const f = mockFence(machine, 1, 1, driver({ signaled }));
     expect([f.isSignaled(), f.status()]).toEqual([false, 0]);
     done = true;
@@ -111,7 +112,7 @@ describe('signaled', () => {
 describe('wait', () => {
   it('takes the place of the core, as long as the driver is attached; having it keeps it attached', () => {
     using machine = testMachine();
-    const wait = vi.fn(() => 7);
+    const wait = vi.fn<(fence: Fence, interruptible: boolean, timeoutMs: number) => number>(() => 7);
     const f = mockFence(machine, 1, 1, driver({ wait }));
     expect(f.wait({ timeoutMs: 100, interruptible: true })).toBe(7);
     expect(wait).toHaveBeenCalledWith(expect.objectContaining({ ref: f.ref }), true, 100);
@@ -124,7 +125,7 @@ describe('wait', () => {
 describe('release', () => {
   it('runs when the last reference goes, signalled or not', () => {
     using machine = testMachine();
-    const release = vi.fn();
+    const release = vi.fn<(fence: Fence) => void>();
     const ops = driver({ release });
     const [a, b] = [mockFence(machine, 1, 1, ops), mockFence(machine, 1, 2, ops)];
     a.signalUnowned();
@@ -140,7 +141,7 @@ describe('release', () => {
 describe('setDeadline', () => {
   it('reaches the driver of an unsignalled fence, which may be polled for it', () => {
     using machine = testMachine();
-    const setDeadline = vi.fn();
+    const setDeadline = vi.fn<(fence: Fence, ns: number) => void>();
     let done = false;
     const f = mockFence(machine, 1, 1, driver({ setDeadline, signaled: () => done }));
     f.setDeadline(5);

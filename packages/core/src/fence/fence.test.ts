@@ -281,12 +281,14 @@ describe('references', () => {
     const f = mockFence(machine);
     f.enableSignaling();
     f.put();
+    expect([machine.diag.count('warn'), Fence.tryGet(machine, f.ref)]).toEqual([0, undefined]);
   });
 
   it('cannot be told to signal null', () => {
     using machine = testMachine();
     machine.diag.expect('warn', 'fence-null');
     fenceSignal(machine, 0);
+    expect(machine.diag.count('warn')).toBe(1);
   });
 
   it('are missed by the machine check', () => {

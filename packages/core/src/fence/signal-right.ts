@@ -3,6 +3,7 @@ import type { Fence } from './fence.ts';
 import { fencePut, fenceSetError, fenceSignal } from './functions.ts';
 import { OWNER, SIGNALED, STATE } from './internal/layout.ts';
 import { withLock } from './internal/lock.ts';
+import { driverForReport } from './internal/names.ts';
 import { tableOf } from './internal/table-of.ts';
 
 /**
@@ -95,7 +96,9 @@ export class SignalRight implements Disposable {
       this.#state = 'handed-over';
     }
     const rule = this.#state === 'signalled' ? 'fence-signalled-twice' : 'fence-right-lost';
-    machine.diag.violation({ rule, text: `fence #${ref >>> 0}: the right to signal it was ${this.#state}`, step });
+    const importer = driverForReport(tableOf(machine), ref);
+    const text = `fence #${ref >>> 0} of ${importer ?? 'a driver that is not known any more'}: the right to signal it was ${this.#state}`;
+    machine.diag.violation({ rule, text, step, ...(importer === undefined ? {} : { importer }) });
     return false;
   }
 }

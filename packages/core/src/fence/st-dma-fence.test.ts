@@ -21,6 +21,7 @@ describe('st-dma-fence', () => {
     f.enableSignaling();
     f.signalUnowned();
     f.put();
+    expect(machine.diag.unexpected()).toEqual([]);
   });
 
   it('test_signaling', () => {

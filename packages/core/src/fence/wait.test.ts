@@ -138,7 +138,7 @@ describe('dma_fence_wait_timeout', () => {
     machine.diag.expect('lockdep', 'sleep-in-atomic');
     const [f, g] = [mockFence(machine), mockFence(machine)];
     fenceLock(machine, f.ref);
-    g.wait({ timeoutMs: 0 });
+    expect([g.wait({ timeoutMs: 0 }), machine.diag.count('lockdep')]).toEqual([0, 1]);
     fenceUnlock(machine, f.ref);
     f.put();
     g.put();

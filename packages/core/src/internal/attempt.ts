@@ -1,4 +1,4 @@
-import { type Machine, TaskKilled } from '@dmabuf-emu/shm';
+import { isKernelError, type Machine, TaskKilled } from '@dmabuf-emu/shm';
 
 /** Runs a step of the clean-up after a dead task; tells whether it worked. A failure is reported and does not stop the rest. */
 export function attemptForDead(machine: Machine, what: string, fn: () => void): boolean {
@@ -7,7 +7,9 @@ export function attemptForDead(machine: Machine, what: string, fn: () => void): 
     return true;
   } catch (error) {
     if (error instanceof TaskKilled) throw error;
-    machine.diag.warn('reap', `could not ${what} on behalf of a dead task: ${String(error)}`);
+    const text = `could not ${what} on behalf of a dead task: ${String(error)}`;
+    if (isKernelError(error, 'EOWNERDEAD')) machine.diag.info('reap', text);
+    else machine.diag.warn('reap', text);
     return false;
   }
 }

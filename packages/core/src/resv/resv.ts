@@ -55,7 +55,8 @@ export class Resv {
   /** Drops all fences and ends it; nobody else may use it any more. @kernel dma_resv_fini */
   destroy(): void {
     const t = resvTableOf(this.machine);
-    if (this.isLocked && !this.ownerDead) this.machine.diag.lockdep('destroy-locked', 'dma_resv_fini of a locked reservation object');
+    if (this.isLocked && !this.ownerDead)
+      this.machine.diag.lockdep('destroy-locked', 'dma_resv_fini of a locked reservation object');
     freeList(t, R.list.get(t.mem, this.#p));
     t.slab.free(this.ref, 'dma_resv_fini');
   }

@@ -29,7 +29,7 @@ describe('SgTable', () => {
     using machine = testMachine();
     for (let round = 0; round < 3; round++) {
       const table = SgTable.alloc(machine, 3, 'test');
-      expect(table.entries()).toEqual(Array(3).fill({ address: 0, length: 0 }));
+      expect(table.entries()).toEqual(Array.from({ length: 3 }, () => ({ address: 0, length: 0 })));
       expect([table.priv, table.privWord(3), table.privNumber(1), table.mapped]).toEqual([0, 0, 0, false]);
       table.setEntry(2, 1, 1);
       table.setPrivWord(3, -1);

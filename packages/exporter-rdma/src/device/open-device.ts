@@ -21,6 +21,10 @@ export class OpenDevice {
     if (this.isOpen) return;
     const { core, session } = this;
     const removed = R.removedSession.load(core.machine.mem, core.p) >= session;
-    throw new KernelError(removed ? 'EIO' : 'EBADF', call, `RDMA device ${core.fn.bdf} ${removed ? 'lost its driver' : 'was closed'}`);
+    throw new KernelError(
+      removed ? 'EIO' : 'EBADF',
+      call,
+      `RDMA device ${core.fn.bdf} ${removed ? 'lost its driver' : 'was closed'}`,
+    );
   }
 }

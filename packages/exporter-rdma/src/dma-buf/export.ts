@@ -85,10 +85,18 @@ function physicalRange(core: RdmaCore, entryAt: number): { paddr: number; length
   const length = E.pages.get(machine.mem, entryAt) * PAGE_SIZE;
   const bar = fn.bars.find(({ isMemory, start, size }) => isMemory && paddr >= start && paddr + length <= start + size);
   if (bar === undefined) {
-    throw new KernelError('EINVAL', 'phys_addr_to_bar', `no memory BAR of ${fn.bdf} holds 0x${paddr.toString(16)}+${length}`);
+    throw new KernelError(
+      'EINVAL',
+      'phys_addr_to_bar',
+      `no memory BAR of ${fn.bdf} holds 0x${paddr.toString(16)}+${length}`,
+    );
   }
   if (PciSystem.of(machine).p2p.provider(fn.topology, bar.index) === null) {
-    throw new KernelError('EOPNOTSUPP', 'pcim_p2pdma_provider', `BAR ${bar.index} of ${fn.bdf} cannot be a peer's target`);
+    throw new KernelError(
+      'EOPNOTSUPP',
+      'pcim_p2pdma_provider',
+      `BAR ${bar.index} of ${fn.bdf} cannot be a peer's target`,
+    );
   }
   return { paddr, length, bar: bar.index };
 }

@@ -1,4 +1,11 @@
-import { type Attachment, defineExporter, type DmaBuf, type DmaDirection, type Exporter, type SgTable } from '@dmabuf-emu/core';
+import {
+  type Attachment,
+  defineExporter,
+  type DmaBuf,
+  type DmaDirection,
+  type Exporter,
+  type SgTable,
+} from '@dmabuf-emu/core';
 import { freeSgt, PciSystem, physVecToSgt } from '@dmabuf-emu/pci-iommu';
 import { isKernelError, KernelError } from '@dmabuf-emu/shm';
 import { RdmaDmaBufStruct as D } from './dma-buf-struct.ts';

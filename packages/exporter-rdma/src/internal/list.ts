@@ -46,7 +46,7 @@ export class SlabList {
 
   /** First to last; each may be removed while it is visited. */
   *members(): Generator<number> {
-    for (let member = this.#fields.first.get(this.#mem, this.#owner); member !== 0; ) {
+    for (let member = this.#fields.first.get(this.#mem, this.#owner); member !== 0;) {
       const next = this.#fields.next.get(this.#mem, this.#slab.at(member));
       yield member;
       member = next;

@@ -25,7 +25,12 @@ export function entries(core: RdmaCore): SlabList {
  * @locks takes entriesLock
  * @throws KernelError ENOMEM when the BAR or the command's indices are used up
  */
-export function insertEntry(core: RdmaCore, command: MmapCommand, bar: { index: number; start: number; size: number }, pages: number): number {
+export function insertEntry(
+  core: RdmaCore,
+  command: MmapCommand,
+  bar: { index: number; start: number; size: number },
+  pages: number,
+): number {
   const { machine } = core;
   const { mem } = machine;
   const slab = machine.slab(E);
@@ -39,8 +44,16 @@ export function insertEntry(core: RdmaCore, command: MmapCommand, bar: { index: 
     () =>
       core.entriesLock.with(() => {
         const barStart = bar.start / PAGE_SIZE;
-        const from = firstFit(spans(core, (q) => ({ from: E.paddr.get(mem, q) / PAGE_SIZE - barStart, pages: E.pages.get(mem, q) })), pages, bar.size / PAGE_SIZE);
-        const index = firstFit(spans(core, (q) => ({ from: E.key.get(mem, q) - entryKey(command, 0), pages: E.pages.get(mem, q) })), pages, INDICES);
+        const from = firstFit(
+          spans(core, (q) => ({ from: E.paddr.get(mem, q) / PAGE_SIZE - barStart, pages: E.pages.get(mem, q) })),
+          pages,
+          bar.size / PAGE_SIZE,
+        );
+        const index = firstFit(
+          spans(core, (q) => ({ from: E.key.get(mem, q) - entryKey(command, 0), pages: E.pages.get(mem, q) })),
+          pages,
+          INDICES,
+        );
         E.paddr.set(mem, p, bar.start + from * PAGE_SIZE);
         E.key.set(mem, p, entryKey(command, index));
         entries(core).append(ref);

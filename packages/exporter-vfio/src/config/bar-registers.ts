@@ -7,7 +7,10 @@ import { virtualRead, virtualWrite } from './virtual-bytes.ts';
 
 /** Whether `position` lies in a BAR or in the ROM's register. @kernel is_bar */
 export function isBar(position: number): boolean {
-  return (position >= Reg.BAR_0 && position < Reg.BAR_0 + 4 * PCI_STD_NUM_BARS) || (position >= Reg.ROM && position < Reg.ROM + 4);
+  return (
+    (position >= Reg.BAR_0 && position < Reg.BAR_0 + 4 * PCI_STD_NUM_BARS) ||
+    (position >= Reg.ROM && position < Reg.ROM + 4)
+  );
 }
 
 /**
@@ -46,7 +49,8 @@ export function saveBars(core: VfioCore): void {
 /** @kernel vfio_need_bar_restore */
 export function barsNeedRestore(core: VfioCore): boolean {
   for (let i = 0; i < PCI_STD_NUM_BARS; i++) {
-    if (core.fn.config.read(Reg.BAR_0 + 4 * i, 4) !== V.hardwareBars.get(core.machine.mem, core.p, i) >>> 0) return true;
+    if (core.fn.config.read(Reg.BAR_0 + 4 * i, 4) !== V.hardwareBars.get(core.machine.mem, core.p, i) >>> 0)
+      return true;
   }
   return false;
 }

@@ -78,7 +78,10 @@ export class ConfigModel {
     put(write, Reg.COMMAND, 2, 0xffff);
     put(virt, R.PCI_STATUS, 2, PCI_STATUS_CAP_LIST);
     for (const at of [R.PCI_CACHE_LINE_SIZE, R.PCI_LATENCY_TIMER, R.PCI_BIST, R.PCI_INTERRUPT_LINE]) write[at] = 0xff;
-    for (const [from, count] of [[Reg.BAR_0, 4 * R.PCI_STD_NUM_BARS], [Reg.ROM, 4]] as const) {
+    for (const [from, count] of [
+      [Reg.BAR_0, 4 * R.PCI_STD_NUM_BARS],
+      [Reg.ROM, 4],
+    ] as const) {
       virt.fill(0xff, from, from + count);
       write.fill(0xff, from, from + count);
     }

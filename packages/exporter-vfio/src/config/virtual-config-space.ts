@@ -39,7 +39,10 @@ export class VirtualConfigSpace {
    * @throws KernelError EFAULT, EBADF; EIO when the hardware fails
    */
   write(offset: number, size: number, value: number): void {
-    this.writeBytes(offset, Uint8Array.from({ length: checked(size) }, (_, i) => value >>> (8 * i)));
+    this.writeBytes(
+      offset,
+      Uint8Array.from({ length: checked(size) }, (_, i) => value >>> (8 * i)),
+    );
   }
 
   /** Reads any number of bytes. @throws KernelError EFAULT, EBADF */

@@ -1,4 +1,15 @@
-import { CapAt, CapId, EXP_DEVCAP, EXP_DEVCAP_FLR, EXP_DEVCTL, EXP_DEVCTL_FLR, PciCommand, PM_CTRL, PM_CTRL_STATE_MASK, Reg } from '@dmabuf-emu/pci-iommu';
+import {
+  CapAt,
+  CapId,
+  EXP_DEVCAP,
+  EXP_DEVCAP_FLR,
+  EXP_DEVCTL,
+  EXP_DEVCTL_FLR,
+  PciCommand,
+  PM_CTRL,
+  PM_CTRL_STATE_MASK,
+  Reg,
+} from '@dmabuf-emu/pci-iommu';
 import { KernelError } from '@dmabuf-emu/shm';
 import type { OpenDevice } from '../device/open-device.ts';
 import { functionLevelReset } from '../device/reset.ts';
@@ -33,12 +44,21 @@ export function writeConfig(device: OpenDevice, position: number, bytes: Uint8Ar
 }
 
 /** @kernel vfio_config_do_rw */
-function eachPiece(device: OpenDevice, position: number, count: number, handle: (at: number, size: Size, i: number) => void): void {
+function eachPiece(
+  device: OpenDevice,
+  position: number,
+  count: number,
+  handle: (at: number, size: Size, i: number) => void,
+): void {
   const { model } = device.core;
   if (!Number.isInteger(position) || position < 0 || position + count > model.size) {
-    throw new KernelError('EFAULT', 'vfio_pci_config_rw', `${count} bytes at ${position}, configuration space has ${model.size}`);
+    throw new KernelError(
+      'EFAULT',
+      'vfio_pci_config_rw',
+      `${count} bytes at ${position}, configuration space has ${model.size}`,
+    );
   }
-  for (let i = 0; i < count; ) {
+  for (let i = 0; i < count;) {
     const size = model.piece(position + i, count - i);
     handle(position + i, size, i);
     i += size;

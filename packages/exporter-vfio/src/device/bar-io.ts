@@ -50,10 +50,14 @@ function clip(device: OpenDevice, region: number, offset: number, length: number
 }
 
 /** Runs `move` for each page that the range touches, every time asking whether memory is still enabled. */
-function eachPage(device: OpenDevice, { paddr, length, ports }: PhysicalRange, move: (paddr: number, i: number, count: number) => void): void {
+function eachPage(
+  device: OpenDevice,
+  { paddr, length, ports }: PhysicalRange,
+  move: (paddr: number, i: number, count: number) => void,
+): void {
   const { core } = device;
   if (ports) return;
-  for (let i = 0; i < length; ) {
+  for (let i = 0; i < length;) {
     const count = Math.min(length - i, PAGE_SIZE - ((paddr + i) % PAGE_SIZE));
     const at = i;
     core.memoryLock.read(() => {

@@ -38,7 +38,11 @@ export function openDevice(core: VfioCore, { exportsDmaBufs = true, foreignBars 
       () => putRegistration(core),
     );
     V.exports.set(mem, core.p, exportsDmaBufs ? 1 : 0);
-    V.foreignBars.store(mem, core.p, foreignBars.reduce((bits, bar) => bits | (1 << bar), 0));
+    V.foreignBars.store(
+      mem,
+      core.p,
+      foreignBars.reduce((bits, bar) => bits | (1 << bar), 0),
+    );
     const session = V.session.add(mem, core.p, 1) + 1;
     core.trace('vfio_open', session);
     return new OpenDevice(core, session);

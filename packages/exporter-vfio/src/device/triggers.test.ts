@@ -1,7 +1,7 @@
 import { CapAt, EXP_DEVCTL, PM_CTRL, Reg } from '@dmabuf-emu/pci-iommu';
 import { describe, expect, test } from 'vitest';
 import { Session } from '#dist/testing/importer.test-worker.js';
-import { expectErrno, type Rig, rig } from '../testing/rig.fixture.ts';
+import { errno, type Rig, rig } from '../testing/rig.fixture.ts';
 import { BDF } from '../testing/topology.fixture.ts';
 
 const MEMORY = 0x2;
@@ -21,7 +21,7 @@ function outcome(r: Rig, trigger: () => void): Outcome {
   trigger();
   const seen = { told: session.invalidations - before, revoked: r.dut.revokedOf(dmabuf) };
   expect(session.mapped).toBe(false);
-  if (seen.revoked) expectErrno('ENODEV', () => session.map());
+  if (seen.revoked) expect(() => session.map()).toThrow(errno('ENODEV'));
   else session.map();
   session.end();
   dmabuf.put();
@@ -82,7 +82,7 @@ describe('command register', () => {
     const session = Session.attach(dmabuf, r.near);
     session.map();
     r.dut.failHardware('read');
-    expectErrno('EIO', () => r.dut.config.write(Reg.COMMAND, 2, 0));
+    expect(() => r.dut.config.write(Reg.COMMAND, 2, 0)).toThrow(errno('EIO'));
     expect(session.mapped).toBe(true);
     expect(r.dut.revokedOf(dmabuf)).toBe(false);
     session.end();
@@ -93,7 +93,7 @@ describe('command register', () => {
     using r = rig();
     const dmabuf = r.buffer();
     r.dut.failHardware('write');
-    expectErrno('EIO', () => r.dut.config.write(Reg.COMMAND, 2, 0));
+    expect(() => r.dut.config.write(Reg.COMMAND, 2, 0)).toThrow(errno('EIO'));
     expect(r.dut.revokedOf(dmabuf)).toBe(true);
     expect(r.dut.command.memory).toBe(true);
     expect(r.dut.memoryEnabled).toBe(true);
@@ -204,7 +204,7 @@ describe('VFIO_DEVICE_RESET', () => {
     const session = Session.attach(dmabuf, r.near);
     session.map();
     expect(r.dut.resetWorks).toBe(false);
-    expectErrno('EINVAL', () => r.dut.reset());
+    expect(() => r.dut.reset()).toThrow(errno('EINVAL'));
     expect(session.invalidations).toBe(0);
     session.end();
     dmabuf.put();
@@ -213,7 +213,7 @@ describe('VFIO_DEVICE_RESET', () => {
   test('EAGAIN while somebody else resets it; the buffers come back all the same', () => {
     using r = rig();
     r.dut.fn.reset.deviceLock.lock();
-    expect(outcome(r, () => expectErrno('EAGAIN', () => r.dut.reset()))).toEqual(PULSE);
+    expect(outcome(r, () => expect(() => r.dut.reset()).toThrow(errno('EAGAIN')))).toEqual(PULSE);
     r.dut.fn.reset.deviceLock.unlock();
   });
 });
@@ -232,7 +232,7 @@ describe('low power', () => {
   test('a second entry is EINVAL', () => {
     using r = rig();
     r.dut.lowPowerEntry();
-    expectErrno('EINVAL', () => r.dut.lowPowerEntry());
+    expect(() => r.dut.lowPowerEntry()).toThrow(errno('EINVAL'));
     r.dut.lowPowerExit();
   });
 
@@ -240,7 +240,7 @@ describe('low power', () => {
     using r = rig();
     const dmabuf = r.buffer();
     r.dut.failHardware('write');
-    expectErrno('EIO', () => r.dut.config.write(Reg.COMMAND, 2, 0));
+    expect(() => r.dut.config.write(Reg.COMMAND, 2, 0)).toThrow(errno('EIO'));
     r.dut.lowPowerExit();
     expect(r.dut.revokedOf(dmabuf)).toBe(false);
     dmabuf.put();
@@ -269,17 +269,20 @@ describe('low power', () => {
     dmabuf.put();
   });
 
-  test.each(writes)('%s meanwhile gives them back, in the kernel; a second entry then revokes and fails', (_, write) => {
-    using r = rig({ quirks: ['vfio.lowPowerUnrevoke'] });
-    const dmabuf = r.buffer();
-    r.dut.lowPowerEntry();
-    write(r);
-    expect(r.dut.revokedOf(dmabuf)).toBe(false);
-    expectErrno('EINVAL', () => r.dut.lowPowerEntry());
-    expect(r.dut.revokedOf(dmabuf)).toBe(true);
-    r.dut.lowPowerExit();
-    dmabuf.put();
-  });
+  test.each(writes)(
+    '%s meanwhile gives them back, in the kernel; a second entry then revokes and fails',
+    (_, write) => {
+      using r = rig({ quirks: ['vfio.lowPowerUnrevoke'] });
+      const dmabuf = r.buffer();
+      r.dut.lowPowerEntry();
+      write(r);
+      expect(r.dut.revokedOf(dmabuf)).toBe(false);
+      expect(() => r.dut.lowPowerEntry()).toThrow(errno('EINVAL'));
+      expect(r.dut.revokedOf(dmabuf)).toBe(true);
+      r.dut.lowPowerExit();
+      dmabuf.put();
+    },
+  );
 });
 
 test('every buffer of the device is moved, those of other devices are not', () => {

@@ -32,7 +32,7 @@ export function unlink(core: VfioCore, buffer: ExportedBuffer): void {
 /** The device's buffers, oldest first; each may be unlinked while it is visited. @locks vfio.memory_lock held */
 export function* listed(core: VfioCore): Generator<ExportedBuffer> {
   const { mem } = core.machine;
-  for (let ref = V.first.get(mem, core.p); ref !== 0; ) {
+  for (let ref = V.first.get(mem, core.p); ref !== 0;) {
     const buffer = new ExportedBuffer(core.machine, ref);
     ref = D.next.get(mem, buffer.p);
     yield buffer;

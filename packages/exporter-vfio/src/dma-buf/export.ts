@@ -86,7 +86,11 @@ function makeBuffer(core: VfioCore, bar: number, ranges: readonly DmaRange[], si
       D.ranges.set(mem, buffer.p, allocRanges(machine, ranges.length));
       const provider = PciSystem.of(machine).p2p.provider(core.fn.topology, bar);
       if (provider === null) {
-        throw new KernelError('EINVAL', 'pcim_p2pdma_provider', `BAR ${bar} of ${core.fn.bdf} cannot be a peer's target`);
+        throw new KernelError(
+          'EINVAL',
+          'pcim_p2pdma_provider',
+          `BAR ${bar} of ${core.fn.bdf} cannot be a peer's target`,
+        );
       }
       writeRanges(machine, D.ranges.get(mem, buffer.p), rangesInBar(ranges, provider.bar));
       RevocableExport.init(machine, buffer.p, D);

@@ -1,5 +1,4 @@
 import { type DmaBuf, RevocableExport } from '@dmabuf-emu/core';
-import { PciSystem } from '@dmabuf-emu/pci-iommu';
 import type { Machine } from '@dmabuf-emu/shm';
 import { VfioCore } from '../device/vfio-core.ts';
 import { VfioDmaBufStruct as D } from './dma-buf-struct.ts';

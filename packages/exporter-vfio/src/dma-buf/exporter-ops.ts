@@ -1,4 +1,11 @@
-import { type Attachment, defineExporter, type DmaBuf, type DmaDirection, type Exporter, type SgTable } from '@dmabuf-emu/core';
+import {
+  type Attachment,
+  defineExporter,
+  type DmaBuf,
+  type DmaDirection,
+  type Exporter,
+  type SgTable,
+} from '@dmabuf-emu/core';
 import { freeSgt, PciSystem, physVecToSgt } from '@dmabuf-emu/pci-iommu';
 import { isKernelError, KernelError } from '@dmabuf-emu/shm';
 import { putRegistration } from '../device/registration.ts';
@@ -18,7 +25,8 @@ export const vfioPciDriver: Exporter = defineExporter({ name: 'vfio-pci', attach
 function attach(dmabuf: DmaBuf, attachment: Attachment): void {
   const refuse = (code: 'EOPNOTSUPP' | 'ENODEV', why: string): KernelError =>
     new KernelError(code, 'vfio_pci_dma_buf_attach', `${dmabuf.label}: ${why}`);
-  if (!attachment.peer2peer) throw refuse('EOPNOTSUPP', `importer ${attachment.importerName} cannot do peer-to-peer DMA`);
+  if (!attachment.peer2peer)
+    throw refuse('EOPNOTSUPP', `importer ${attachment.importerName} cannot do peer-to-peer DMA`);
   if (ExportedBuffer.of(dmabuf).revocable.revoked) throw refuse('ENODEV', 'the buffer is revoked');
   if (!attachment.isRevocable()) throw refuse('EOPNOTSUPP', `importer ${attachment.importerName} cannot be revoked`);
 }

@@ -19,7 +19,11 @@ export function iommufdMap({ dmabuf }: Attachment): PhysVec {
   }
   const [range, ...more] = buffer.ranges();
   if (range === undefined || more.length > 0) {
-    throw new KernelError('EOPNOTSUPP', 'vfio_pci_dma_buf_iommufd_map', `${dmabuf.label} has ${more.length + 1} ranges, must have 1`);
+    throw new KernelError(
+      'EOPNOTSUPP',
+      'vfio_pci_dma_buf_iommufd_map',
+      `${dmabuf.label} has ${more.length + 1} ranges, must have 1`,
+    );
   }
   return { paddr: core.bar(buffer.bar)!.start + range.offset, len: range.length };
 }

@@ -39,7 +39,9 @@ export function validateRanges(ranges: readonly DmaRange[]): bigint {
     const offset = toU64(range.offset, `offset of range ${i}`);
     const length = toU64(range.length, `length of range ${i}`);
     if (length === 0n || ((offset | length) & PAGE_MASK) !== 0n) {
-      throw invalid(`range ${i} (offset ${hex(offset)}, length ${hex(length)}) must be whole pages of ${PAGE_SIZE} bytes`);
+      throw invalid(
+        `range ${i} (offset ${hex(offset)}, length ${hex(length)}) must be whole pages of ${PAGE_SIZE} bytes`,
+      );
     }
     total += length;
     if (total >= LIMIT) throw invalid(`the lengths of ranges 0 to ${i} add up to 2^64 or more`);
@@ -53,7 +55,10 @@ export function validateRanges(ranges: readonly DmaRange[]): bigint {
  * @kernel vfio_pci_core_fill_phys_vec
  * @throws KernelError EOVERFLOW when an address wraps around 2^64, EINVAL when a range ends behind the BAR
  */
-export function rangesInBar(ranges: readonly DmaRange[], bar: { readonly start: number; readonly size: number }): BarRange[] {
+export function rangesInBar(
+  ranges: readonly DmaRange[],
+  bar: { readonly start: number; readonly size: number },
+): BarRange[] {
   const start = BigInt(bar.start);
   const barEnd = start + BigInt(bar.size);
   return ranges.map(({ offset, length }, i) => {

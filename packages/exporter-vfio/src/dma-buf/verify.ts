@@ -25,7 +25,9 @@ export function verifyVfio(machine: Machine, report: VerifyBuilder): void {
     const bound = V.bound.load(machine.mem, core.p) === 1 ? 1 : 0;
     const expected = bound + (core.isOpen ? 1 : 0) + (buffersOf.get(core.fn.index) ?? 0);
     const held = V.registration.load(machine.mem, core.p);
-    if (held !== expected) report.error(`vfio ${core.fn.bdf}: ${held} registrations are held, by count ${expected}`);
+    const text = `${core.fn.bdf}: ${held} registrations are held, by count ${expected}`;
+    if (held !== expected && machine.tainted) report.damage('vfio', text);
+    else if (held !== expected) report.error(`vfio ${text}`);
   }
 }
 
@@ -34,7 +36,7 @@ function verifyBuffer(buffer: ExportedBuffer, isListed: boolean, report: VerifyB
   const { mem } = machine;
   const text = `vfio buffer ${ref}`;
   if (buffer.lost) return report.damage('vfio', `${text} was lost with a dead task`);
-  const owner = D.ownerTask.get(mem, p);
+  const owner = machine.slab(D).ownerOf(ref, D.ownerTask.get(mem, p));
   const dmabuf = DmaBuf.of(machine, D.dmabuf.get(mem, p));
   if (dmabuf.label === 'gone') {
     if (taskIsDead(machine, owner)) report.damage('vfio', `${text} was being exported by task ${owner}, which died`);
@@ -42,9 +44,12 @@ function verifyBuffer(buffer: ExportedBuffer, isListed: boolean, report: VerifyB
     return;
   }
   if (dmabuf.priv !== ref) report.error(`${text} is not what its dma-buf ${dmabuf.label} names`);
-  if (isListed !== (D.listed.get(mem, p) !== 0)) report.error(`${text} is marked listed or not, its device says otherwise`);
-  if (D.device.get(mem, p) === 0 && !revocable.revoked) report.error(`${text} outlives its device without being revoked`);
-  if (revocable.revoked && revocable.mapCount > 1) report.error(`${text} is revoked with ${revocable.mapCount - 1} live mappings`);
+  if (isListed !== (D.listed.get(mem, p) !== 0))
+    report.error(`${text} is marked listed or not, its device says otherwise`);
+  if (D.device.get(mem, p) === 0 && !revocable.revoked)
+    report.error(`${text} outlives its device without being revoked`);
+  if (revocable.revoked && revocable.mapCount > 1)
+    report.error(`${text} is revoked with ${revocable.mapCount - 1} live mappings`);
 }
 
 /** Devices that were ever bound. */

@@ -20,7 +20,8 @@ export interface FeatureHeader {
 export function checkHeader({ argsz, flags }: FeatureHeader): void {
   if (argsz < FEATURE_HEADER_SIZE) throw invalid(`argsz ${argsz} is below ${FEATURE_HEADER_SIZE}`);
   if ((flags & ~KNOWN) !== 0) throw invalid(`unknown bits in flags 0x${(flags >>> 0).toString(16)}`);
-  if ((flags & VFIO_DEVICE_FEATURE_PROBE) === 0 && (flags & OPERATIONS) === OPERATIONS) throw invalid('both GET and SET');
+  if ((flags & VFIO_DEVICE_FEATURE_PROBE) === 0 && (flags & OPERATIONS) === OPERATIONS)
+    throw invalid('both GET and SET');
 }
 
 /**

@@ -39,7 +39,11 @@ export function deviceFeature(device: OpenDevice, bytes: Uint8Array): number {
     case VFIO_DEVICE_FEATURE_DMA_BUF:
       return exportFd(device, header, bytes);
     default:
-      throw new KernelError('ENOTTY', 'vfio_pci_core_ioctl_feature', `feature ${header.flags & VFIO_DEVICE_FEATURE_MASK}`);
+      throw new KernelError(
+        'ENOTTY',
+        'vfio_pci_core_ioctl_feature',
+        `feature ${header.flags & VFIO_DEVICE_FEATURE_MASK}`,
+      );
   }
 }
 

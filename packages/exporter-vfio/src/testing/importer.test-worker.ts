@@ -1,4 +1,13 @@
-import { type Attachment, defineImporter, type Device, DmaBuf, DmaDirection, type Importer, registerDrivers, SgTable } from '@dmabuf-emu/core';
+import {
+  type Attachment,
+  defineImporter,
+  type Device,
+  type DmaBuf,
+  DmaDirection,
+  type Importer,
+  registerDrivers,
+  SgTable,
+} from '@dmabuf-emu/core';
 import { i32, type Machine, ref, struct } from '@dmabuf-emu/shm';
 
 /** What an importer does when it is told that its mappings are stale. */
@@ -63,7 +72,11 @@ function takeBack(attachment: Attachment, p: number, table: number): void {
 /** Can do everything that an exporter of BARs asks for. */
 export const revocable: Importer = defineImporter({ name: 'test-revocable', allowPeer2Peer: true, invalidateMappings });
 /** Cannot use bus addresses. */
-export const pageBound: Importer = defineImporter({ name: 'test-page-bound', allowPeer2Peer: false, invalidateMappings });
+export const pageBound: Importer = defineImporter({
+  name: 'test-page-bound',
+  allowPeer2Peer: false,
+  invalidateMappings,
+});
 /** Cannot be told that its mappings are stale. */
 export const irrevocable: Importer = defineImporter({ name: 'test-irrevocable', allowPeer2Peer: true });
 
@@ -82,7 +95,12 @@ export class Session {
     this.#state = state;
   }
 
-  static attach(dmabuf: DmaBuf, device: Device, behaviour: OnInvalidate = OnInvalidate.UNMAP, importer: Importer = revocable): Session {
+  static attach(
+    dmabuf: DmaBuf,
+    device: Device,
+    behaviour: OnInvalidate = OnInvalidate.UNMAP,
+    importer: Importer = revocable,
+  ): Session {
     const { machine } = dmabuf;
     registerTestImporters(machine);
     const slab = machine.slab(S);
@@ -148,6 +166,11 @@ export class Session {
     });
   }
 
+  /** Somebody else has unmapped it. */
+  forget(): void {
+    S.table.store(this.#mem, this.#p, 0);
+  }
+
   /** Unmaps and detaches. */
   end(): void {
     this.unmap();
@@ -162,9 +185,4 @@ export class Session {
   get #p(): number {
     return this.attachment.machine.slab(S).at(this.#state);
   }
-}
-
-/** The buffer behind a ref that another thread passed on. */
-export function bufferOf(machine: Machine, dmabuf: number): DmaBuf {
-  return DmaBuf.of(machine, dmabuf);
 }

@@ -25,10 +25,11 @@ export function record({ machine, locks, events }: Watched, fn: () => void): str
   });
   const { trace } = machine;
   const original = trace.event.bind(trace);
-  trace.event = (id, a = 0, b = 0, c = 0, d = 0) => {
-    original(id, a, b, c, d);
+  trace.event = (...event) => {
+    original(...event);
+    const [id, ...args] = event;
     const shown = events[machine.string(id)];
-    const text = typeof shown === 'function' ? shown([a, b, c, d]) : shown;
+    const text = typeof shown === 'function' ? shown(args.map((arg) => arg ?? 0)) : shown;
     if (text !== undefined) steps.push(text);
   };
   onImporterStep((step) => steps.push(`importer: ${step}`));

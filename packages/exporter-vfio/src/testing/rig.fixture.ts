@@ -19,6 +19,8 @@ export interface Rig extends Disposable {
   fn(bdf: string): PciFunction;
   /** A buffer over whole pages of BAR 2. */
   buffer(options?: { offset?: number; length?: number }): DmaBuf;
+  /** The device cannot be closed any more: the end does not try. */
+  abandon(): void;
 }
 
 /** Ends with the device closed, and the machine found clean. */
@@ -27,6 +29,7 @@ export function rig({ bdf = BDF.DUT, ...options }: MachineOptions & { bdf?: stri
   const pci = PciSystem.create(machine, { topology: TEST_TOPOLOGY });
   registerTestImporters(machine);
   const dut = VfioDevice.open(machine, bdf);
+  let abandoned = false;
   const region = bdf === BDF.DUT ? 2 : 0;
   return {
     machine,
@@ -36,14 +39,25 @@ export function rig({ bdf = BDF.DUT, ...options }: MachineOptions & { bdf?: stri
     far: pci.function(BDF.FAR).device,
     fn: (name) => pci.function(name),
     buffer: ({ offset = 0, length = 0x4000 } = {}) => dut.exportDmaBuf({ region, ranges: [{ offset, length }] }),
+    abandon: () => (abandoned = true),
     [Symbol.dispose]: () => {
-      if (dut.isOpen) dut.close();
+      expectQuiet(machine);
+      if (dut.isOpen && !abandoned) dut.close();
       machine[Symbol.dispose]();
     },
   };
 }
 
-/** Expects a KernelError with that code. */
-export function expectErrno(code: ErrnoName, fn: () => unknown): void {
-  expect(fn).toThrow(expect.objectContaining({ name: 'KernelError', code }));
+/** A KernelError with that code, for `toThrow`. */
+export function errno(code: ErrnoName): unknown {
+  return expect.objectContaining({ name: 'KernelError', code });
+}
+
+/** Throws when another task sleeps in the kernel: a test that failed half-way must not wait for it. */
+function expectQuiet(machine: Machine): void {
+  const stuck = machine.tasks().filter(({ id, state }) => id !== machine.tid && state === 'sleeping');
+  if (stuck.length === 0) return;
+  throw new Error(
+    `still waiting: ${stuck.map(({ name, waitingFor }) => `${name} for ${waitingFor?.label}`).join(', ')}`,
+  );
 }

@@ -1,4 +1,9 @@
-import { type FunctionDescription, type FunctionKind, MACHINE_SCHEMA, type MachineDescription } from '@dmabuf-emu/pci-iommu';
+import {
+  type FunctionDescription,
+  type FunctionKind,
+  MACHINE_SCHEMA,
+  type MachineDescription,
+} from '@dmabuf-emu/pci-iommu';
 
 /**
  * One root complex:
@@ -27,7 +32,18 @@ export const GIB = 2 ** 30;
 export const BAR2 = { start: 0x38_0000_0000, size: 64 * MIB } as const;
 
 function fn(bdf: string, kind: FunctionKind, more: Partial<FunctionDescription> = {}): FunctionDescription {
-  return { bdf, vendor: 0x1022, device: 0x1480, class: 0xff0000, kind, bars: [], acs: null, flr: true, pm: true, ...more };
+  return {
+    bdf,
+    vendor: 0x1022,
+    device: 0x1480,
+    class: 0xff0000,
+    kind,
+    bars: [],
+    acs: null,
+    flr: true,
+    pm: true,
+    ...more,
+  };
 }
 
 function bridge(bdf: string, kind: FunctionKind, secondary: number, subordinate: number): FunctionDescription {
@@ -51,7 +67,9 @@ export const TEST_TOPOLOGY: MachineDescription = {
     bridge('0000:00:03.0', 'root-port', 6, 6),
     bridge('0000:00:04.0', 'root-port', 7, 7),
     bridge('0000:00:05.0', 'root-port', 8, 8),
-    fn(BDF.LEGACY, 'pci-device', { bars: [{ index: 0, start: 0xfe90_0000, size: 0x10000, kind: 'mem32', prefetchable: false }] }),
+    fn(BDF.LEGACY, 'pci-device', {
+      bars: [{ index: 0, start: 0xfe90_0000, size: 0x10000, kind: 'mem32', prefetchable: false }],
+    }),
     bridge('0000:01:00.0', 'upstream-port', 2, 4),
     bridge('0000:02:00.0', 'downstream-port', 3, 3),
     bridge('0000:02:01.0', 'downstream-port', 4, 4),

@@ -9,7 +9,7 @@ import {
   SgTable,
   type SignalRight,
 } from '@dmabuf-emu/core';
-import type { Machine } from '@dmabuf-emu/shm';
+import { type Machine, taskIsDead } from '@dmabuf-emu/shm';
 import { HwGate } from '../hw/hw-gate.ts';
 import { orUndo } from '../internal/or-undo.ts';
 import { unlessLost } from '../internal/unless-lost.ts';
@@ -35,6 +35,7 @@ interface Submission {
   readonly order: JobOrder;
   readonly rings: GpuRings;
   readonly write: boolean;
+  readonly beforeRemap: (() => void) | undefined;
 }
 
 /** A buffer imported by a GPU: mapped when a job is submitted, unmapped when it is stale and idle. */
@@ -52,10 +53,11 @@ export class GpuBo {
     this.#p = this.machine.slab(B).at(ref);
   }
 
-  /** The object of an attachment; undefined once it is gone. */
+  /** The object of an attachment; undefined once it is gone, or its task is dead: then the core ends its mappings. */
   static ofAttachment(attachment: Attachment): GpuBo | undefined {
-    const ref = attachment.importerPriv;
-    return attachment.machine.slab(B).tryAt(ref) === 0 ? undefined : new GpuBo(attachment, ref);
+    const { machine, importerPriv: ref } = attachment;
+    const p = machine.slab(B).tryAt(ref);
+    return p === 0 || taskIsDead(machine, B.task.get(machine.mem, p)) ? undefined : new GpuBo(attachment, ref);
   }
 
   /**
@@ -128,15 +130,16 @@ export class GpuBo {
   /**
    * Puts a job on the ring: maps if need be, orders it behind what its kind of access must wait for, and publishes its fence.
    * Everything that can fail for want of memory happens before the fence is visible.
+   * @param beforeRemap - runs, with resv held, while a stale mapping is still there
    * @throws KernelError ENODEV while the exporter has revoked the buffer; ENOMEM; whatever else map throws
    */
-  submit(rings: GpuRings, write: boolean): GpuJob {
+  submit(rings: GpuRings, write: boolean, beforeRemap?: () => void): GpuJob {
     const right = rings.jobs.next();
     return orUndo(
       () => {
         const order = JobOrder.alloc(this.machine);
         return orUndo(
-          () => this.dmabuf.resv.with(() => this.#submit({ right, order, rings, write })),
+          () => this.dmabuf.resv.with(() => this.#submit({ right, order, rings, write, beforeRemap })),
           () => order.free(),
         );
       },
@@ -190,9 +193,10 @@ export class GpuBo {
     dmabuf.put();
   }
 
-  #submit({ right, order, rings, write }: Submission): GpuJob {
+  #submit({ right, order, rings, write, beforeRemap }: Submission): GpuJob {
     const { mem } = this.machine;
     const { resv } = this.dmabuf;
+    if (this.mapped && this.stale) beforeRemap?.();
     const mapNs = this.mapped && !this.stale ? undefined : this.#remap();
     resv.wait(ResvUsage.KERNEL);
     order.collect(resv, write);

@@ -1,5 +1,6 @@
 import type { Attachment, Device, DmaBuf } from '@dmabuf-emu/core';
 import { isKernelError, type Random, TaskKilled } from '@dmabuf-emu/shm';
+import type { DmaWindow } from '../payload/dma-window.ts';
 import type { Traffic } from '../payload/traffic.ts';
 import { DmaSession } from '../session/dma-session.ts';
 import type { SessionTools } from '../session/session-tools.ts';
@@ -18,6 +19,7 @@ export class GpuSession extends DmaSession {
   readonly rings: GpuRings;
   protected readonly traffic: Traffic;
   readonly #random: Random;
+  #window: DmaWindow | undefined;
 
   protected constructor(bo: GpuBo, rings: GpuRings, tools: SessionTools, slice: Slice) {
     super(bo.dmabuf);
@@ -54,11 +56,15 @@ export class GpuSession extends DmaSession {
 
   /** Puts a job on the ring. */
   protected submit(write: boolean, tally: StepTally): GpuJob {
-    const job = this.bo.submit(this.rings, write);
-    if (job.mapNs !== undefined) {
-      tally.noteMap(job.mapNs);
-      this.traffic.restart();
-    }
+    return this.note(this.bo.submit(this.rings, write), tally);
+  }
+
+  /** A new job may come with a new mapping. */
+  protected note(job: GpuJob, tally: StepTally): GpuJob {
+    if (job.mapNs !== undefined) tally.noteMap(job.mapNs);
+    // The mapping may be newer than the last job also when this one did not make it: a submission may fail after it mapped.
+    if (job.window !== this.#window) this.traffic.restart();
+    this.#window = job.window;
     return job;
   }
 

@@ -9,7 +9,7 @@ import {
   ResvUsage,
   SgTable,
 } from '@dmabuf-emu/core';
-import { KernelError, type Machine } from '@dmabuf-emu/shm';
+import { KernelError, type Machine, taskIsDead } from '@dmabuf-emu/shm';
 import { orUndo } from '../internal/or-undo.ts';
 import { unlessLost } from '../internal/unless-lost.ts';
 import { DmaWindow } from '../payload/dma-window.ts';
@@ -49,10 +49,14 @@ export class Umem {
     return new Umem(attachmentOf(machine, U.attachment.get(machine.mem, machine.slab(U).at(ref))), ref);
   }
 
-  /** The umem of an attachment made by one of these functions; undefined once it is gone. */
+  /**
+   * The umem of an attachment made by one of these functions; undefined once it is gone, or its task is dead: then the core
+   * ends its mappings.
+   */
   static ofAttachment(attachment: Attachment): Umem | undefined {
-    const ref = attachment.importerPriv;
-    return attachment.machine.slab(U).tryAt(ref) === 0 ? undefined : new Umem(attachment, ref);
+    const { machine, importerPriv: ref } = attachment;
+    const p = machine.slab(U).tryAt(ref);
+    return p === 0 || taskIsDead(machine, U.task.get(machine.mem, p)) ? undefined : new Umem(attachment, ref);
   }
 
   get dmabuf(): DmaBuf {

@@ -25,7 +25,8 @@ export class RevocablePinnedSession extends GatedSession {
   }
 
   override get dead(): boolean {
-    return super.dead || this.mr.revoked;
+    // The key goes first: from then on it is a matter of moments until the umem says so too.
+    return super.dead || this.mr.revoked || this.mr.revokes > 0;
   }
 
   /** There is nothing to map again: the region was revoked a moment ago. */

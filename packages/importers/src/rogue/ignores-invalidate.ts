@@ -1,5 +1,6 @@
 import { defineImporter } from '@dmabuf-emu/core';
 import type { StepTally } from '../session/step-result.ts';
+import { nap } from './breach.ts';
 import { LateOdpSession } from './late-odp-session.ts';
 import { rogueName } from './rogue-kind.ts';
 import { breachingCallback, type RogueParts } from './rogue-odp-session.ts';
@@ -17,7 +18,9 @@ export class IgnoresInvalidateSession extends LateOdpSession {
   }
 
   protected breach(tally: StepTally): void {
-    if (this.lateness.passed()) this.letGo();
-    else this.move(tally);
+    if (this.lateness.passed()) return this.letGo();
+    const { translations, window } = this.current;
+    this.hw.burst(translations, () => this.traffic.writeOne(window, tally));
+    nap(this.machine);
   }
 }

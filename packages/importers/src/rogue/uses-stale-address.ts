@@ -1,5 +1,6 @@
 import { defineImporter, type Importer } from '@dmabuf-emu/core';
-import type { StepTally } from '../session/step-result.ts';
+import type { Translations } from '../session/gated-session.ts';
+import { StepTally } from '../session/step-result.ts';
 import { rogueName } from './rogue-kind.ts';
 import { mappedMr, RogueOdpSession, type RogueParts } from './rogue-odp-session.ts';
 
@@ -18,11 +19,13 @@ export class UsesStaleAddressSession extends RogueOdpSession {
     super(parts, usesStaleAddressImporter);
   }
 
-  protected override work(tally: StepTally): void {
+  protected override miss(): Translations {
     const { invalidations, umem } = this.mr;
-    if (invalidations === this.#used) return super.work(tally);
-    this.#used = invalidations;
-    umem.resv.with(() => {});
-    this.traffic.writeOne(this.current.window, tally);
+    if (invalidations !== this.#used) {
+      this.#used = invalidations;
+      umem.resv.with(() => {});
+      this.traffic.writeOne(this.current.window, new StepTally());
+    }
+    return super.miss();
   }
 }

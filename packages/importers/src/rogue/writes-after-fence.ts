@@ -17,7 +17,7 @@ export const writesAfterFenceImporter: Importer = defineImporter({
   invalidateMappings: (attachment) => GpuBo.ofAttachment(attachment)?.markStale(),
 });
 
-/** When its mapping is stale, it writes once more after its last fence, while the revoker waits for the unmap only. */
+/** When its mapping is stale, it writes once more after its last fence, while the revoker waits for nothing but the unmap. */
 export class WritesAfterFenceSession extends RogueGpuSession {
   #window: DmaWindow | undefined;
 
@@ -25,28 +25,25 @@ export class WritesAfterFenceSession extends RogueGpuSession {
     super(parts, writesAfterFenceImporter, writesAfterFenceFence);
   }
 
-  protected override work(tally: StepTally): void {
-    if (this.bo.stale && this.bo.mapped && this.#window !== undefined) {
-      this.#writeLate(this.#window, tally);
-      this.dmabuf.resv.with(() => this.bo.unmap());
-    } else super.work(tally);
+  /** The reservation is held: the revoker has seen all fences. */
+  protected override submit(write: boolean, tally: StepTally): GpuJob {
+    const job = this.bo.submit(this.rings, write, () => this.#writeLate(tally));
+    this.#window = job.window;
+    return this.note(job, tally);
   }
 
   protected override finish(job: GpuJob, tally: StepTally): void {
-    this.#window = job.window;
     job.signal();
     orUndo(
       () => {
-        if (this.bo.stale) this.#writeLate(job.window, tally);
+        if (this.bo.stale) this.dmabuf.resv.with(() => this.#writeLate(tally));
       },
       () => job.retire(),
     );
     job.retire();
   }
 
-  /** The reservation is free when the revoker has seen all fences. */
-  #writeLate(window: DmaWindow, tally: StepTally): void {
-    this.dmabuf.resv.with(() => {});
-    this.traffic.writeOne(window, tally);
+  #writeLate(tally: StepTally): void {
+    if (this.#window !== undefined) this.traffic.writeOne(this.#window, tally);
   }
 }

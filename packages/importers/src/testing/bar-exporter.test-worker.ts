@@ -112,8 +112,8 @@ export function exportBar(machine: Machine, { exporter, fn, bar, offset, length,
 export function revoke(buffer: DmaBuf): boolean {
   const pci = PciSystem.of(buffer.machine);
   return revocableOf(buffer).revoke(buffer, {
-    onRevoked: () => void pci.grantInvalidate(buffer),
-    onFencesRetired: () => void pci.grantRetire(buffer),
+    onRevoked: () => void pci.grantInvalidate(buffer.ref),
+    onFencesRetired: () => void pci.grantRetire(buffer.ref),
   });
 }
 
@@ -127,10 +127,10 @@ export function beginRevoke(buffer: DmaBuf): void {
   const pci = PciSystem.of(machine);
   buffer.resv.with(() => {
     S.revoked.store(machine.mem, at(buffer), 1);
-    pci.grantInvalidate(buffer);
+    pci.grantInvalidate(buffer.ref);
     buffer.invalidateMappings();
     buffer.resv.wait(ResvUsage.BOOKKEEP);
-    pci.grantRetire(buffer);
+    pci.grantRetire(buffer.ref);
   });
   revocableOf(buffer).unmapped();
 }

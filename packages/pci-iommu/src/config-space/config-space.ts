@@ -5,6 +5,7 @@ import {
   ACS_CAP,
   AER_UNCORRECTABLE_STATUS,
   CapAt,
+  COMMAND_WRITABLE,
   CONFIG_BYTES,
   CONFIG_BYTES_CONVENTIONAL,
   EXP_DEVCTL,
@@ -15,13 +16,19 @@ import {
   PM_CTRL_STATE_MASK,
   type PowerState,
   Reg,
+  ROM_WRITABLE,
 } from './registers.ts';
-import { type BarRegister, barRegisters, type Capabilities, capabilitiesOf, staticRegisters } from './static-registers.ts';
+import {
+  ALL_BARS,
+  type BarRegister,
+  barRegisters,
+  type Capabilities,
+  capabilitiesOf,
+  intactBars,
+  staticRegisters,
+} from './static-registers.ts';
 
 const F = FunctionStruct;
-const COMMAND_WRITABLE =
-  PciCommand.IO | PciCommand.MEMORY | PciCommand.MASTER | PciCommand.PARITY | PciCommand.SERR | PciCommand.INTX_DISABLE;
-const ROM_WRITABLE = 0xffff_f801 | 0;
 
 /** What a {@link ConfigSpace} tells its system. */
 export interface ConfigHooks {
@@ -82,7 +89,7 @@ export class ConfigSpace {
   /** Offset of an extended capability; 0 when the function has none. @kernel pci_find_ext_capability */
   findExtCapability(id: number): number {
     if (!this.capabilities.exp) return 0;
-    for (let at = 0x100; at !== 0; ) {
+    for (let at = 0x100; at !== 0;) {
       const header = this.read(at, 4);
       if (header === 0 || header === 0xffff_ffff) return 0;
       if ((header & 0xffff) === id) return at;
@@ -183,7 +190,10 @@ export class ConfigSpace {
 
   /** Runs `fn`, which changes the function's registers, with the registers locked. */
   change(fn: () => void): void {
-    changeRegisters(this.#machine, this.#p, this.fn.isVirtualFunction, () => this.#intactBars(), fn);
+    const { isVirtualFunction } = this.fn;
+    const holds = (i: number): number => F.bars.get(this.#mem, this.#p, i);
+    const intact = (): number => (isVirtualFunction ? ALL_BARS : intactBars(this.#bars, holds));
+    changeRegisters(this.#machine, this.#p, isVirtualFunction, intact, fn);
   }
 
   get #mem(): Machine['mem'] {
@@ -198,18 +208,6 @@ export class ConfigSpace {
     F.cacheLine.set(this.#mem, this.#p, 0);
     F.interruptLine.set(this.#mem, this.#p, 0);
     F.rom.set(this.#mem, this.#p, 0);
-  }
-
-  /** Bit i: the registers of BAR i hold the address that it was assigned. */
-  #intactBars(): number {
-    let bits = this.fn.isVirtualFunction ? 0x3f : 0;
-    this.#bars.forEach((bar) => {
-      if (bar !== null) bits |= 1 << bar.bar;
-    });
-    this.#bars.forEach((bar, i) => {
-      if (bar !== null && F.bars.get(this.#mem, this.#p, i) !== bar.value) bits &= ~(1 << bar.bar);
-    });
-    return bits;
   }
 
   #readWord(offset: number): number {
@@ -245,7 +243,11 @@ export class ConfigSpace {
     this.change(() => {
       switch (offset) {
         case Reg.COMMAND:
-          F.command.store(mem, p, merge(F.command.get(mem, p), this.fn.isVirtualFunction ? PciCommand.MASTER : COMMAND_WRITABLE));
+          F.command.store(
+            mem,
+            p,
+            merge(F.command.get(mem, p), this.fn.isVirtualFunction ? PciCommand.MASTER : COMMAND_WRITABLE),
+          );
           return;
         case Reg.CACHE_LINE:
           F.cacheLine.set(mem, p, merge(F.cacheLine.get(mem, p), 0x0000_ffff));
@@ -288,6 +290,10 @@ export class ConfigSpace {
 
   #check(call: string, offset: number, size: number): void {
     if (Number.isInteger(offset) && offset >= 0 && offset % size === 0 && offset + size <= this.size) return;
-    throw new KernelError('EINVAL', call, `offset 0x${offset.toString(16)}, ${size} bytes; configuration space has ${this.size}, naturally aligned`);
+    throw new KernelError(
+      'EINVAL',
+      call,
+      `offset 0x${offset.toString(16)}, ${size} bytes; configuration space has ${this.size}, naturally aligned`,
+    );
   }
 }

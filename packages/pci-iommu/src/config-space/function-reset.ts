@@ -91,7 +91,11 @@ export class FunctionReset {
    */
   resetLocked(): void {
     if (this.methods.length === 0) {
-      throw new KernelError('ENOTTY', 'pci_reset_function', `${this.config.fn.bdf} has neither FLR nor a bus of its own`);
+      throw new KernelError(
+        'ENOTTY',
+        'pci_reset_function',
+        `${this.config.fn.bdf} has neither FLR nor a bus of its own`,
+      );
     }
     this.config.powerState = 0;
     this.saveState();
@@ -117,4 +121,17 @@ export class FunctionReset {
     );
     this.deviceLock.unlock();
   }
+}
+
+/**
+ * Resets functions that share a bus or slot, all at the same time: none answers while any of them is in reset. Registers are
+ * saved before and restored after. The caller holds their device locks.
+ * @kernel pci_reset_bus
+ */
+export function resetTogether(resets: readonly FunctionReset[]): void {
+  for (const reset of resets) reset.saveState();
+  for (const reset of resets) reset.begin();
+  syncPoint('pci.bus-reset');
+  for (const reset of resets) reset.end();
+  for (const reset of resets) reset.restoreState();
 }

@@ -54,13 +54,19 @@ export const FunctionFlag = {
 
 const F = FunctionStruct;
 
-/** Word of a function's state. @param count - number of functions of the machine */
-export function functionStateAt(machine: Machine, index: number, count: number): number {
-  return machine.root('pci.functions', count * F.$words) + index * F.$words;
+/** Word of the first function's state; the others follow. @param count - number of functions of the machine */
+export function functionStates(machine: Machine, count: number): number {
+  return machine.root('pci.functions', count * F.$words);
 }
 
 /** Runs `fn`, which changes registers of the function at word `p`, and sums them up anew. @param bars - bits of intact BARs */
-export function changeRegisters(machine: Machine, p: number, isVirtual: boolean, intactBars: () => number, fn: () => void): void {
+export function changeRegisters(
+  machine: Machine,
+  p: number,
+  isVirtual: boolean,
+  intactBars: () => number,
+  fn: () => void,
+): void {
   const { mem } = machine;
   spinLock(machine, p + F.lock.at);
   fn();
@@ -71,7 +77,8 @@ export function changeRegisters(machine: Machine, p: number, isVirtual: boolean,
   const up = power === PowerState.D0 && !inReset && !removed;
   let access = intactBars() * Access.BAR_0;
   if (up && (command & PciCommand.MASTER) !== 0) access |= Access.MASTER;
-  if (power < PowerState.D3hot && !inReset && !removed && (isVirtual || (command & PciCommand.MEMORY) !== 0)) access |= Access.DECODE;
+  if (power < PowerState.D3hot && !inReset && !removed && (isVirtual || (command & PciCommand.MEMORY) !== 0))
+    access |= Access.DECODE;
   if (inReset) access |= Access.IN_RESET;
   if (removed) access |= Access.REMOVED;
   if (power !== PowerState.D0) access |= Access.LOW_POWER;

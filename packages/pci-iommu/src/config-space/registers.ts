@@ -1,7 +1,19 @@
 /** Offsets and bits of configuration space, as in `pci_regs.h`. */
 
 /** @kernel PCI_COMMAND_* */
-export const PciCommand = { IO: 0x1, MEMORY: 0x2, MASTER: 0x4, PARITY: 0x40, SERR: 0x100, INTX_DISABLE: 0x400 } as const;
+export const PciCommand = {
+  IO: 0x1,
+  MEMORY: 0x2,
+  MASTER: 0x4,
+  PARITY: 0x40,
+  SERR: 0x100,
+  INTX_DISABLE: 0x400,
+} as const;
+/** Bits of the command register that exist. */
+export const COMMAND_WRITABLE =
+  PciCommand.IO | PciCommand.MEMORY | PciCommand.MASTER | PciCommand.PARITY | PciCommand.SERR | PciCommand.INTX_DISABLE;
+/** Bits of the ROM BAR that can be written, for a ROM of 2 KiB. */
+export const ROM_WRITABLE = 0xffff_f801 | 0;
 /** @kernel PCI_STATUS_CAP_LIST */
 export const PCI_STATUS_CAP_LIST = 0x10;
 

@@ -61,7 +61,10 @@ export function staticRegisters(fn: TopologyFunction): ReadonlyMap<number, numbe
   map.set(Reg.VENDOR, fn.isVirtualFunction ? -1 : words(fn.vendor ?? 0xffff, fn.device ?? 0xffff));
   map.set(Reg.COMMAND, words(0, caps.pm || caps.exp || caps.af ? PCI_STATUS_CAP_LIST : 0));
   map.set(Reg.CLASS_REVISION, ((fn.classCode ?? 0) << 8) | 1);
-  map.set(Reg.CACHE_LINE, ((fn.isBridge ? HEADER_TYPE_BRIDGE : 0) | (fn.multifunction ? HEADER_MULTIFUNCTION : 0)) << 16);
+  map.set(
+    Reg.CACHE_LINE,
+    ((fn.isBridge ? HEADER_TYPE_BRIDGE : 0) | (fn.multifunction ? HEADER_MULTIFUNCTION : 0)) << 16,
+  );
   const next = caps.exp ? CapAt.EXP : caps.af ? CapAt.AF : 0;
   map.set(Reg.CAPABILITY_LIST, caps.pm ? CapAt.PM : next);
   map.set(Reg.INTERRUPT, fn.isVirtualFunction ? 0 : 0x100);
@@ -101,13 +104,34 @@ export function barRegisters(fn: TopologyFunction): readonly (BarRegister | null
     const unassigned = bar.flags?.includes('unassigned') === true;
     const address = unassigned ? 0 : bar.start + (bar.kind === 'io' ? 0 : fn.hostBridge.busOffsetAt(bar.start));
     const sizeMask = -bar.size;
-    registers[bar.index] = { value: address | 0 | fixed, writable: low(sizeMask) & ~0xf & ~fixed, fixed, bar: bar.index };
-    if (bar.kind === 'io') registers[bar.index] = { value: address | fixed, writable: low(sizeMask) & ~3, fixed, bar: bar.index };
+    registers[bar.index] = {
+      value: address | 0 | fixed,
+      writable: low(sizeMask) & ~0xf & ~fixed,
+      fixed,
+      bar: bar.index,
+    };
+    if (bar.kind === 'io')
+      registers[bar.index] = { value: address | fixed, writable: low(sizeMask) & ~3, fixed, bar: bar.index };
     if (bar.kind === 'mem64') {
       registers[bar.index + 1] = { value: high(address), writable: high(sizeMask), fixed: 0, bar: bar.index };
     }
   }
   return registers;
+}
+
+/** A bit for every BAR that there can be. */
+export const ALL_BARS = 0x3f;
+
+/** Bit i: the registers of BAR i hold the address that it was assigned. @param holds - content of register i */
+export function intactBars(registers: readonly (BarRegister | null)[], holds: (i: number) => number): number {
+  let bits = 0;
+  let moved = 0;
+  registers.forEach((register, i) => {
+    if (register === null) return;
+    bits |= 1 << register.bar;
+    if (holds(i) !== register.value) moved |= 1 << register.bar;
+  });
+  return bits & ~moved;
 }
 
 function typeBits(bar: BarDescription): number {

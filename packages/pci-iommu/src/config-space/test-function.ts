@@ -1,9 +1,14 @@
 import type { Machine } from '@dmabuf-emu/shm';
-import { type FunctionDescription, type HostBridgeDescription, Topology, type TopologyFunction } from '../topology/index.ts';
+import {
+  type FunctionDescription,
+  type HostBridgeDescription,
+  Topology,
+  type TopologyFunction,
+} from '../topology/index.ts';
 import { testBridge, testFunction, testHostBridge, testMachine } from '../topology/test-machine.ts';
 import { ConfigSpace } from './config-space.ts';
 import { FunctionReset } from './function-reset.ts';
-import { FunctionStruct, functionStateAt } from './function-state.ts';
+import { FunctionStruct, functionStates } from './function-state.ts';
 
 /** One endpoint below a root port, with registers as after power-on. */
 export function testConfig(
@@ -15,13 +20,20 @@ export function testConfig(
     testMachine(
       [
         testBridge('0000:00:01.0', 'root-port', [1, 1]),
-        testFunction('0000:01:00.0', 'endpoint', { vendor: 0x10de, device: 0x2684, class: 0x030000, pm: true, flr: true, ...more }),
+        testFunction('0000:01:00.0', 'endpoint', {
+          vendor: 0x10de,
+          device: 0x2684,
+          class: 0x030000,
+          pm: true,
+          flr: true,
+          ...more,
+        }),
       ],
       { hostBridges: [testHostBridge(0, hostBridge)] },
     ),
   );
   const fn = topology.function('01:00.0');
-  const p = functionStateAt(machine, fn.index, topology.functions.length);
+  const p = functionStates(machine, topology.functions.length) + fn.index * FunctionStruct.$words;
   let changes = 0;
   const config: ConfigSpace = new ConfigSpace(machine, fn, p, {
     acsChanged: () => {

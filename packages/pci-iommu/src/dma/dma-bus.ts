@@ -7,6 +7,9 @@ import type { FaultLog } from './fault-log.ts';
 import type { GrantTable } from './grants/grant-table.ts';
 import type { Router } from './routing.ts';
 
+/** How an access reached its target: below a common bridge, untranslated through the root complex, or translated. */
+export type Route = 'bus' | 'direct' | 'iommu';
+
 /** What a DMA port needs of the machine around it. */
 export interface DmaBus {
   readonly machine: Machine;

@@ -61,7 +61,10 @@ describe('DMA to RAM', () => {
     const at = pci.memory.allocPages(pages);
     const { dma } = pci.function(NODE.B);
     expect(dma.writePattern(at + 8, (9 << 20) - 8, { owner: 1, epoch: 2, offset: 8 })).toBe((9 << 20) - 8);
-    expect(dma.checkPattern(at, 9 << 20, { owner: 1, epoch: 2, offset: 0 })).toMatchObject({ problem: 'garbage', offset: 0 });
+    expect(dma.checkPattern(at, 9 << 20, { owner: 1, epoch: 2, offset: 0 })).toMatchObject({
+      problem: 'garbage',
+      offset: 0,
+    });
     expect(dma.checkPattern(at + 8, (9 << 20) - 8, { owner: 1, epoch: 2, offset: 8 })).toBeNull();
     pci.memory.freePages(at, pages);
   });
@@ -84,7 +87,9 @@ describe('DMA to a peer', () => {
     const pci = testSystem(machine);
     const b = pci.function(NODE.B);
     expect(() => b.dma.write(BAR.A, bytes(4))).toThrow(DmaFault);
-    expect(pci.faults.list()).toMatchObject([{ kind: 'iommu-fault', requester: b.index, address: BAR.A, length: 4, write: true, reason: 'not mapped' }]);
+    expect(pci.faults.list()).toMatchObject([
+      { kind: 'iommu-fault', requester: b.index, address: BAR.A, length: 4, write: true, reason: 'not mapped' },
+    ]);
   });
 
   test('ACS is honoured as it is at the moment', () => {
@@ -135,7 +140,9 @@ describe('faults', () => {
     expect(into.lastIndexOf(0x22)).toBe(4095);
     expect(nic.dma.fault).toMatchObject({ kind: 'iommu-fault', address: 0x10_1000, length: 4096, write: false });
     expect(nic.dma.tryWrite(0x10_0000 + 4000, bytes(200))).toBe(96);
-    expect(() => nic.dma.copy(0x10_0000, 0x10_0800, 4096)).toThrow(expect.objectContaining({ code: 'EIO', moved: 2048 }));
+    expect(() => nic.dma.copy(0x10_0000, 0x10_0800, 4096)).toThrow(
+      expect.objectContaining({ code: 'EIO', moved: 2048 }),
+    );
     nic.iommu.unmap(0x10_0000, 4096);
     pci.memory.freePages(page, 1);
   });
@@ -148,7 +155,9 @@ describe('faults', () => {
     const pci = testSystem(machine);
     const nic = pci.function(NODE.B);
     nic.iommu.map(0x10_0000, BAR.C, 4096, prot);
-    expect(() => (write ? nic.dma.write(0x10_0000, bytes(1)) : nic.dma.read(0x10_0000, 1))).toThrow(/iommu-fault.*permission/u);
+    expect(() => (write ? nic.dma.write(0x10_0000, bytes(1)) : nic.dma.read(0x10_0000, 1))).toThrow(
+      /iommu-fault.*permission/u,
+    );
     nic.iommu.unmap(0x10_0000, 4096);
   });
 
@@ -225,7 +234,9 @@ describe('faults', () => {
     nic.iommu.unmapFast(0x10_0000, 4096, gather);
     nic.dma.write(0x10_0000, bytes(16, 9));
     expect(pci.memory.cpuRead(page, 16)).toEqual(bytes(16, 9));
-    expect(pci.faults.list()).toMatchObject([{ kind: 'stale-iotlb-hit', requester: nic.index, address: 0x10_0000, write: true }]);
+    expect(pci.faults.list()).toMatchObject([
+      { kind: 'stale-iotlb-hit', requester: nic.index, address: 0x10_0000, write: true },
+    ]);
     nic.iommu.iotlbSync(gather);
     expect(() => nic.dma.write(0x10_0000, bytes(16))).toThrow(/not mapped/u);
     pci.memory.freePages(page, 1);

@@ -1,5 +1,5 @@
 import { type Mem, syncPoint } from '@dmabuf-emu/shm';
-import { copyRuns, fillRuns, readRuns, writeRuns } from '../memory/move-runs.ts';
+import { copyRuns, fillRuns, gatherRuns, readRuns, scatterRuns, writeRuns } from '../memory/move-runs.ts';
 import type { PatternMismatch, PatternRange } from '../memory/pattern.ts';
 import { RunList } from '../memory/run-list.ts';
 import type { TopologyFunction } from '../topology/index.ts';
@@ -51,23 +51,33 @@ export class DmaPort {
    * Reads into private bytes, or to a byte offset of the arena.
    * @throws DmaFault
    */
-  readInto(address: number, into: Uint8Array | number, length: number = typeof into === 'number' ? 0 : into.length): number {
+  readInto(
+    address: number,
+    into: Uint8Array | number,
+    length: number = typeof into === 'number' ? 0 : into.length,
+  ): number {
     return this.#all(this.tryReadInto(address, into, length));
   }
 
   /** {@link readInto} that returns the bytes read. */
-  tryReadInto(address: number, into: Uint8Array | number, length: number = typeof into === 'number' ? 0 : into.length): number {
-    return this.#pieces(length, (done, bytes) => {
-      const got = this.#resolve(address + done, bytes, false);
-      if (typeof into === 'number') {
-        this.#gather(into + done, got);
-        if (got < bytes) this.#mem.fill(into + done + got, 0xff, length - done - got);
-      } else {
-        readRuns(this.#mem, this.#runs, into.subarray(done, done + got));
-        if (got < bytes) into.fill(0xff, done + got, length);
-      }
-      return got;
-    });
+  tryReadInto(
+    address: number,
+    into: Uint8Array | number,
+    length: number = typeof into === 'number' ? 0 : into.length,
+  ): number {
+    let done = 0;
+    do {
+      const got = this.#begin(address + done, length - done, false);
+      if (typeof into === 'number') gatherRuns(this.#mem, this.#runs, into + done);
+      else readRuns(this.#mem, this.#runs, done === 0 ? into : into.subarray(done));
+      this.#resolver.recheck();
+      done += got;
+    } while (done < length && this.fault === null);
+    if (done < length) {
+      if (typeof into === 'number') this.#mem.fill(into + done, 0xff, length - done);
+      else into.fill(0xff, done, length);
+    }
+    return done;
   }
 
   /** Writes private bytes. @throws DmaFault */
@@ -77,22 +87,21 @@ export class DmaPort {
 
   /** {@link write} that returns the bytes written. */
   tryWrite(address: number, bytes: Uint8Array): number {
-    return this.#pieces(bytes.length, (done, count) => {
-      const got = this.#resolve(address + done, count, true);
+    return this.#each(address, bytes.length, true, (done, got) => {
       writeRuns(this.#mem, this.#runs, bytes.subarray(done, done + got));
-      return got;
     });
   }
 
   /** Writes `length` bytes from a byte offset of the arena. @throws DmaFault */
   writeFrom(address: number, from: number, length: number): number {
-    return this.#all(
-      this.#pieces(length, (done, count) => {
-        const got = this.#resolve(address + done, count, true);
-        this.#scatter(from + done, got);
-        return got;
-      }),
-    );
+    let done = 0;
+    do {
+      const got = this.#begin(address + done, length - done, true);
+      scatterRuns(this.#mem, this.#runs, from + done);
+      this.#resolver.recheck();
+      done += got;
+    } while (done < length && this.fault === null);
+    return this.#all(done);
   }
 
   /** Reads `length` bytes at `src` and writes them to `dst`. @throws DmaFault */
@@ -102,37 +111,37 @@ export class DmaPort {
 
   /** {@link copy} that returns the bytes copied. */
   tryCopy(dst: number, src: number, length: number): number {
-    return this.#pieces(length, (done, bytes) => {
+    let done = 0;
+    do {
       syncPoint('dma.resolve');
+      const bytes = Math.min(PIECE_BYTES, length - done);
       const readable = this.#source.resolve(this.#sourceRuns, src + done, bytes, false);
-      const writable = readable === 0 ? 0 : this.#resolver.resolve(this.#runs, dst + done, readable, true);
-      this.fault = (readable === 0 ? null : this.#resolver.fault) ?? this.#source.fault;
-      syncPoint('dma.move');
-      const moved = writable === 0 ? 0 : copyRuns(this.#mem, this.#runs, this.#sourceRuns);
-      this.#trace(true, moved);
+      this.fault = this.#source.fault;
+      let moved = 0;
+      if (readable > 0) {
+        this.#resolver.resolve(this.#runs, dst + done, readable, true);
+        this.fault = this.#resolver.fault ?? this.fault;
+        syncPoint('dma.move');
+        moved = copyRuns(this.#mem, this.#runs, this.#sourceRuns);
+        this.#resolver.recheck();
+      }
       this.#source.recheck();
-      return moved;
-    });
+      this.#trace(true, moved);
+      done += moved;
+    } while (done < length && this.fault === null);
+    return done;
   }
 
   /** Writes `length` bytes of `value`. @throws DmaFault */
   fill(address: number, value: number, length: number): number {
-    return this.#all(
-      this.#pieces(length, (done, bytes) => {
-        const got = this.#resolve(address + done, bytes, true);
-        fillRuns(this.#mem, this.#runs, value);
-        return got;
-      }),
-    );
+    return this.#all(this.#each(address, length, true, () => fillRuns(this.#mem, this.#runs, value)));
   }
 
   /** Writes the pattern of part of a buffer. @throws DmaFault */
   writePattern(address: number, length: number, range: PatternRange): number {
     return this.#all(
-      this.#pieces(length, (done, bytes) => {
-        const got = this.#resolve(address + done, bytes, true);
+      this.#each(address, length, true, (done) => {
         this.#bus.patterns.write(this.#runs, { ...range, offset: range.offset + done });
-        return got;
       }),
     );
   }
@@ -145,37 +154,33 @@ export class DmaPort {
   checkPattern(address: number, length: number, range: PatternRange): PatternMismatch | null {
     let mismatch: PatternMismatch | null = null;
     this.#all(
-      this.#pieces(length, (done, bytes) => {
-        const got = this.#resolve(address + done, bytes, false);
+      this.#each(address, length, false, (done) => {
         mismatch ??= this.#bus.patterns.check(this.#runs, { ...range, offset: range.offset + done });
-        return got;
       }),
     );
     return mismatch;
   }
 
-  /** Resolves one piece, gives other threads a chance, and leaves the pieces of the arena in the run list. */
-  #resolve(address: number, length: number, write: boolean): number {
+  /** Runs `fn` on each resolved piece of an access until a fault. Returns the bytes resolved. */
+  #each(address: number, length: number, write: boolean, fn: (done: number, got: number) => void): number {
+    let done = 0;
+    do {
+      const got = this.#begin(address + done, length - done, write);
+      fn(done, got);
+      this.#resolver.recheck();
+      done += got;
+    } while (done < length && this.fault === null);
+    return done;
+  }
+
+  /** Resolves the next piece of an access and leaves it in the run list. Other threads get their chance before the data moves. */
+  #begin(address: number, length: number, write: boolean): number {
     syncPoint('dma.resolve');
-    const got = this.#resolver.resolve(this.#runs, address, length, write);
+    const got = this.#resolver.resolve(this.#runs, address, length < PIECE_BYTES ? length : PIECE_BYTES, write);
     this.fault = this.#resolver.fault;
     syncPoint('dma.move');
     this.#trace(write, got);
     return got;
-  }
-
-  /** Calls `fn` for each piece of an access until one is cut short. Returns the bytes moved. */
-  #pieces(length: number, fn: (done: number, bytes: number) => number): number {
-    this.fault = null;
-    let done = 0;
-    do {
-      const bytes = Math.min(PIECE_BYTES, length - done);
-      const got = fn(done, bytes);
-      this.#resolver.recheck();
-      done += got;
-      if (got < bytes || this.fault !== null) break;
-    } while (done < length);
-    return done;
   }
 
   #all(moved: number): number {
@@ -183,24 +188,9 @@ export class DmaPort {
     return moved;
   }
 
-  #gather(to: number, length: number): void {
-    let done = 0;
-    for (let i = 0; i < this.#runs.count && done < length; i++) {
-      this.#mem.copy(to + done, this.#runs.at[i]!, this.#runs.bytes[i]!);
-      done += this.#runs.bytes[i]!;
-    }
-  }
-
-  #scatter(from: number, length: number): void {
-    let done = 0;
-    for (let i = 0; i < this.#runs.count && done < length; i++) {
-      this.#mem.copy(this.#runs.at[i]!, from + done, this.#runs.bytes[i]!);
-      done += this.#runs.bytes[i]!;
-    }
-  }
-
   #trace(write: boolean, bytes: number): void {
     const { trace } = this.#bus.machine;
-    if (trace.on) trace.event(write ? this.#traceWrite : this.#traceRead, this.fn.index, bytes, this.fault === null ? 0 : 1);
+    if (!trace.on) return;
+    trace.event(write ? this.#traceWrite : this.#traceRead, this.fn.index, bytes, this.fault === null ? 0 : 1);
   }
 }

@@ -1,8 +1,7 @@
 import type { BarRange } from '../memory/memory-region.ts';
 import type { TopologyFunction } from '../topology/index.ts';
-import type { DmaBus } from './dma-bus.ts';
+import type { DmaBus, Route } from './dma-bus.ts';
 import type { FaultGrant, FaultKind } from './fault-record.ts';
-import type { Route } from './resolver.ts';
 
 const REMEMBERED = 4;
 
@@ -84,7 +83,7 @@ export class MmioCheck {
       const grant = this.#grants[i]!;
       if (grant !== 0 && grants.stillAllows(grant, stretch.address, stretch.length)) return;
     }
-    for (let at = stretch.address; at < end; ) {
+    for (let at = stretch.address; at < end;) {
       const hit = grants.find(this.#fn.index, at);
       const bytes = Math.min(end, hit.end) - at;
       if (hit.grant !== 0 && !hit.retired) {
@@ -92,7 +91,14 @@ export class MmioCheck {
         this.#next = (this.#next + 1) % REMEMBERED;
       } else if (hit.grant !== 0) {
         const kind = this.#write ? 'write-after-fence' : 'use-after-revoke';
-        this.#note(kind, stretch, at, bytes, `mapping given up and fences signalled${when}`, grants.describe(hit.grant));
+        this.#note(
+          kind,
+          stretch,
+          at,
+          bytes,
+          `mapping given up and fences signalled${when}`,
+          grants.describe(hit.grant),
+        );
       } else if (stretch.route !== 'iommu' && grants.exported.overlaps(stretch.paddr + at - stretch.address, bytes)) {
         const reason = `no mapping of this device${when}`;
         this.#note('use-after-revoke', stretch, at, bytes, reason, grants.graves.find(this.#fn.index, at, bytes));
@@ -101,7 +107,14 @@ export class MmioCheck {
     }
   }
 
-  #note(kind: FaultKind, stretch: Stretch, address: number, length: number, reason: string, grant: FaultGrant | undefined): void {
+  #note(
+    kind: FaultKind,
+    stretch: Stretch,
+    address: number,
+    length: number,
+    reason: string,
+    grant: FaultGrant | undefined,
+  ): void {
     this.#noted = true;
     this.#bus.faults.record({
       kind,

@@ -7,13 +7,10 @@ import type { BarRange, MemoryRegion } from '../memory/memory-region.ts';
 import { PAGE_SIZE } from '../memory/page.ts';
 import type { RunList } from '../memory/run-list.ts';
 import type { TopologyFunction } from '../topology/index.ts';
-import type { DmaBus } from './dma-bus.ts';
+import type { DmaBus, Route } from './dma-bus.ts';
 import { type FaultKind, type FaultRecord } from './fault-record.ts';
 import { MmioCheck } from './mmio-check.ts';
 import { TranslationLog } from './translation-log.ts';
-
-/** How an access reached its target: below a common bridge, untranslated through the root complex, or translated. */
-export type Route = 'bus' | 'direct' | 'iommu';
 
 /**
  * Takes the addresses of one function's accesses through bridges, root complex and IOMMU to the bytes in the arena, as the
@@ -56,12 +53,12 @@ export class Resolver {
     if ((this.#bus.accessOf(this.#fn) & Access.MASTER) === 0) {
       return this.#fail('aer-ur', address, length, 'bus master is off');
     }
-    if (!(address >= 0 && Number.isSafeInteger(address + length))) {
+    if (!(address >= 0 && address + length <= Number.MAX_SAFE_INTEGER)) {
       return this.#fail('aer-ur', address, length, 'not an address');
     }
     const routes = this.#bus.router.tableOf(this.#fn);
     const end = address + length;
-    for (let at = address; at < end && this.fault === null; ) {
+    for (let at = address; at < end && this.fault === null;) {
       const range = routes.find(at);
       if (range === null) at += this.#throughRoot(runs, at, Math.min(end, routes.nextAfter(at)) - at);
       else if (range.target === null) this.#fail('aer-ur', at, end - at, 'no BAR in the bridge window');
@@ -93,7 +90,8 @@ export class Resolver {
         return 0;
       case 'identity':
         return this.#physical(runs, address, address, length, 'direct');
-      default:
+      case 'dma':
+      case 'unmanaged':
         return this.#translated(runs, domain, address, length);
     }
   }
@@ -118,10 +116,16 @@ export class Resolver {
       const bytes = Math.min(length - done, PAGE_SIZE - offset);
       const frame = entryFrame(entry);
       const region = memory.map.regionOfFrame(frame)!;
-      const paddr = region.start + (frame - region.frame) * PAGE_SIZE + offset;
-      const moved = this.#inRegion(runs, region, address + done, paddr, bytes, 'iommu');
-      done += moved;
-      if (moved < bytes) break;
+      if (region.kind === 'ram') {
+        if (checks && this.#write) this.#checkFrame(region, frame, address + done, bytes);
+        memory.resolveFrame(runs, frame, offset, bytes, this.#write, bytes);
+        done += bytes;
+      } else {
+        const paddr = region.start + (frame - region.frame) * PAGE_SIZE + offset;
+        const moved = this.#inRegion(runs, region, address + done, paddr, bytes, 'iommu');
+        done += moved;
+        if (moved < bytes) break;
+      }
       offset = 0;
     }
     return done;
@@ -186,6 +190,12 @@ export class Resolver {
     const reason = (access & Access.DECODE) !== 0 ? 'BAR was moved' : 'target does not decode memory';
     this.#fail('aer-ur', address, length, reason, bar);
     return false;
+  }
+
+  #checkFrame(region: MemoryRegion, frame: number, address: number, length: number): void {
+    if (this.#foreignNoted || this.#bus.memory.ram.isFrameAllocated(region, frame)) return;
+    this.#foreignNoted = true;
+    this.#note('foreign-write', address, length, 'RAM that is not allocated');
   }
 
   #checkRam(region: MemoryRegion, address: number, paddr: number, length: number): void {

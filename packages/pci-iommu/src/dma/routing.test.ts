@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { calcMapTypeAndDistance, P2pMapType } from '../p2pdma/index.ts';
-import { AcsBit, builtinMachine, describedAcs, isDecodedMemory, Topology, type TopologyFunction } from '../topology/index.ts';
+import {
+  AcsBit,
+  builtinMachine,
+  describedAcs,
+  isDecodedMemory,
+  Topology,
+  type TopologyFunction,
+} from '../topology/index.ts';
 import { NODE, REDIRECT, testBar, testFunction, twoRootMachine } from '../topology/test-machine.ts';
 import { randomMachine } from '../topology/test-random-machine.ts';
 import { buildRouteTable } from './routing.ts';
@@ -27,7 +34,12 @@ describe('the way of a packet', () => {
     ['a redirecting port above the switch has no say', NODE.B, { RP0: REDIRECT, U0: REDIRECT }, NODE.A0],
     ['to itself with redirection of its own', NODE.A0, { A0: REDIRECT }, 'root'],
     ['to the other function with redirection of its own', NODE.A1, { A1: REDIRECT }, 'root'],
-    ['redirection of completions alone does not turn requests', NODE.B, { D1: { cap: 0x5f, ctrl: AcsBit.CompletionRedirect } }, NODE.A0],
+    [
+      'redirection of completions alone does not turn requests',
+      NODE.B,
+      { D1: { cap: 0x5f, ctrl: AcsBit.CompletionRedirect } },
+      NODE.A0,
+    ],
   ] as const)('%s', (_name, from, acs, expected) => {
     expect(route(new Topology(twoRootMachine({ acs })), from, BAR_A + 0x1234)).toBe(expected);
   });
@@ -44,7 +56,10 @@ describe('the way of a packet', () => {
   test('goes by bus addresses, which may differ from physical ones', () => {
     const machine = twoRootMachine();
     const window = { start: BAR_A, end: BAR_A + 0xfff_ffff, busOffset: -0x8_0000_0000 };
-    const shifted = { ...machine, hostBridges: [{ ...machine.hostBridges[0]!, windows: [window] }, machine.hostBridges[1]!] };
+    const shifted = {
+      ...machine,
+      hostBridges: [{ ...machine.hostBridges[0]!, windows: [window] }, machine.hostBridges[1]!],
+    };
     const topology = new Topology(shifted);
     expect(route(topology, NODE.B, BAR_A)).toBe('root');
     const range = buildRouteTable(topology, topology.function(NODE.B), control).find(BAR_A - 0x8_0000_0000 + 5);
@@ -54,7 +69,9 @@ describe('the way of a packet', () => {
   test('a bridge window without a BAR is forwarded to nobody', () => {
     const machine = twoRootMachine();
     const functions = machine.functions.map((fn) =>
-      fn.bdf === NODE.D0 ? { ...fn, windows: [{ kind: 'prefetch' as const, start: BAR_A - 0x10_0000, end: BAR_A + 0x1fff_ffff }] } : fn,
+      fn.bdf === NODE.D0
+        ? { ...fn, windows: [{ kind: 'prefetch' as const, start: BAR_A - 0x10_0000, end: BAR_A + 0x1fff_ffff }] }
+        : fn,
     );
     const topology = new Topology({ ...machine, functions });
     expect(route(topology, NODE.B, BAR_A - 1)).toBe('nobody');
@@ -88,7 +105,11 @@ describe('route and map type', () => {
   }
 
   /** Functions from the client up to, but without, its first common bridge with the provider. */
-  function clientSide(topology: Topology, client: TopologyFunction, provider: TopologyFunction): readonly TopologyFunction[] {
+  function clientSide(
+    topology: Topology,
+    client: TopologyFunction,
+    provider: TopologyFunction,
+  ): readonly TopologyFunction[] {
     const above = new Set(topology.pathToRoot(provider));
     const path = topology.pathToRoot(client);
     const common = path.findIndex((fn) => above.has(fn));
@@ -105,7 +126,9 @@ describe('route and map type', () => {
         direct++;
         expect(range?.target, `${where} is BUS_ADDR`).toBe(provider);
       }
-      const redirected = clientSide(topology, client, provider).every((fn) => (control(fn) & AcsBit.RequestRedirect) !== 0);
+      const redirected = clientSide(topology, client, provider).every(
+        (fn) => (control(fn) & AcsBit.RequestRedirect) !== 0,
+      );
       if (redirected) expect(range, `${where} is redirected everywhere on the client's side`).toBeNull();
       if (client.hostBridge !== provider.hostBridge) expect(range, `${where} are below different roots`).toBeNull();
     }

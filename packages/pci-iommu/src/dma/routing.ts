@@ -25,6 +25,9 @@ export class RouteTable {
   readonly ranges: readonly PeerRange[];
   readonly #starts: Float64Array;
   #last: PeerRange | null = null;
+  /** The last stretch of addresses found to go up to the root complex. */
+  #gapStart = 0;
+  #gapEnd = 0;
 
   constructor(ranges: readonly PeerRange[]) {
     this.ranges = ranges;
@@ -33,16 +36,23 @@ export class RouteTable {
 
   /** The range that holds a bus address; `null` when the packet goes up to the root complex. */
   find(address: number): PeerRange | null {
+    if (address >= this.#gapStart && address < this.#gapEnd) return null;
     const last = this.#last;
     if (last !== null && address >= last.start && address < last.end) return last;
-    const range = this.ranges[this.#lastAtOrBelow(address)];
-    if (range === undefined || address >= range.end) return null;
+    const i = this.#lastAtOrBelow(address);
+    const range = this.ranges[i];
+    if (range === undefined || address >= range.end) {
+      this.#gapStart = range?.end ?? 0;
+      this.#gapEnd = this.ranges[i + 1]?.start ?? Infinity;
+      return null;
+    }
     this.#last = range;
     return range;
   }
 
   /** First address above `address` that does not go to the root complex; Infinity when there is none. */
   nextAfter(address: number): number {
+    if (address >= this.#gapStart && address < this.#gapEnd) return this.#gapEnd;
     return this.ranges[this.#lastAtOrBelow(address) + 1]?.start ?? Infinity;
   }
 
@@ -103,7 +113,13 @@ function rangesOf(reached: ReadonlySet<TopologyFunction>, passed: ReadonlySet<To
     for (const window of fn.windows) {
       if (window.kind === 'io') continue;
       const busOffset = fn.hostBridge.busOffsetAt(window.start);
-      windows.push({ start: window.start + busOffset, end: window.end + 1 + busOffset, target: null, bar: -1, offset: 0 });
+      windows.push({
+        start: window.start + busOffset,
+        end: window.end + 1 + busOffset,
+        target: null,
+        bar: -1,
+        offset: 0,
+      });
     }
   }
   return [...bars, ...uncovered(windows, bars)].toSorted((a, b) => a.start - b.start);
@@ -131,7 +147,8 @@ export class Router {
   readonly #topology: Topology;
   readonly #acs: AcsControl;
   readonly #epoch: () => number;
-  readonly #tables = new Map<TopologyFunction, { readonly epoch: number; readonly table: RouteTable }>();
+  /** By function index. */
+  readonly #tables: ({ readonly epoch: number; readonly table: RouteTable } | undefined)[] = [];
 
   /** @param epoch - a number that changes when any ACS control word does */
   constructor(topology: Topology, acs: AcsControl, epoch: () => number) {
@@ -143,10 +160,10 @@ export class Router {
   /** Where the packets of a function go at this moment. */
   tableOf(requester: TopologyFunction): RouteTable {
     const epoch = this.#epoch();
-    const known = this.#tables.get(requester);
+    const known = this.#tables[requester.index];
     if (known !== undefined && known.epoch === epoch) return known.table;
     const table = buildRouteTable(this.#topology, requester, this.#acs);
-    this.#tables.set(requester, { epoch, table });
+    this.#tables[requester.index] = { epoch, table };
     return table;
   }
 }

@@ -17,7 +17,7 @@ export class TranslationLog {
   begin(domain: IommuDomain): void {
     if (this.#domain !== null) return;
     this.#domain = domain;
-    this.#sequence = domain.iotlb?.sequence ?? 0;
+    this.#sequence = domain.iotlb?.sequenceSeen ?? 0;
   }
 
   add(page: number, entry: number): void {
@@ -29,7 +29,7 @@ export class TranslationLog {
   /** The first page whose translation is another one now; -1 when nothing was invalidated or none of these. */
   firstChanged(): number {
     const domain = this.#domain;
-    if (domain === null || domain.iotlb?.sequence === this.#sequence) return -1;
+    if (domain === null || domain.iotlb?.sequenceSeen === this.#sequence) return -1;
     for (let i = 0; i < this.#count; i++) {
       const entry = this.#entries[i]!;
       if (entry !== 0 && domain.walk(this.#pages[i]!) !== entry) return this.#pages[i]!;

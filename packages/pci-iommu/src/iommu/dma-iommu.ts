@@ -1,5 +1,5 @@
 import { DmaDirection } from '@dmabuf-emu/core';
-import { KernelError } from '@dmabuf-emu/shm';
+import { isKernelError, KernelError } from '@dmabuf-emu/shm';
 import { PAGE_SIZE, pageDown, pageUp } from '../memory/page.ts';
 import { undoOnFailure } from '../internal/unwind.ts';
 import { type DmaAttributes, type DmaDevice, dmaLimit } from './dma-device.ts';
@@ -26,7 +26,6 @@ export function dmaUseIova(state: DmaIovaState): boolean {
  * Allocates the IOVAs for a mapping of `size` bytes.
  * @param phys - only its offset in the page counts
  * @returns false when the device does not translate, when no address is free, or (with a WARN) for a size of 0 or 2^63
- * @throws KernelError ENOMEM
  * @kernel dma_iova_try_alloc
  */
 export function dmaIovaTryAlloc(device: DmaDevice, state: DmaIovaState, phys: number, size: number): boolean {
@@ -86,7 +85,10 @@ export function dmaIovaUnlink(device: DmaDevice, state: DmaIovaState, offset: nu
   const removed = device.iommu.unmapFast(start, bytes, gather);
   device.iommu.iotlbSync(gather);
   if (removed !== bytes) {
-    device.machine.diag.warn('dma_iova_unlink', `${device.bdf}: ${removed} of ${bytes} bytes were mapped at 0x${start.toString(16)}`);
+    device.machine.diag.warn(
+      'dma_iova_unlink',
+      `${device.bdf}: ${removed} of ${bytes} bytes were mapped at 0x${start.toString(16)}`,
+    );
   }
 }
 
@@ -102,7 +104,12 @@ export function dmaIovaFree(device: DmaDevice, state: DmaIovaState): void {
  * @param freeLength - give back only so many bytes; without it, all (kernels before 7.3 gave back the mapped length only)
  * @kernel dma_iova_destroy
  */
-export function dmaIovaDestroy(device: DmaDevice, state: DmaIovaState, mappedLength: number, freeLength = state.size): void {
+export function dmaIovaDestroy(
+  device: DmaDevice,
+  state: DmaIovaState,
+  mappedLength: number,
+  freeLength = state.size,
+): void {
   if (mappedLength > 0) dmaIovaUnlink(device, state, 0, mappedLength);
   const start = pageDown(state.addr);
   device.iommu.iovaFree(start, pageUp(state.addr + freeLength) - start);
@@ -119,7 +126,7 @@ export function dmaInfoToProt(direction: DmaDirection, coherent: boolean, { mmio
       return base | IommuProt.READ;
     case DmaDirection.FROM_DEVICE:
       return base | IommuProt.WRITE;
-    default:
+    case DmaDirection.NONE:
       return 0;
   }
 }
@@ -143,19 +150,34 @@ export function iommuDmaUnmap(device: DmaDevice, address: number, size: number):
   const bytes = pageUp(address + size) - start;
   const removed = device.iommu.unmap(start, bytes);
   if (removed !== bytes) {
-    device.machine.diag.warn('iommu_dma_unmap', `${device.bdf}: ${removed} of ${bytes} bytes were mapped at 0x${start.toString(16)}`);
+    device.machine.diag.warn(
+      'iommu_dma_unmap',
+      `${device.bdf}: ${removed} of ${bytes} bytes were mapped at 0x${start.toString(16)}`,
+    );
   }
   device.iommu.iovaFree(start, bytes);
 }
 
-/** IOVAs for a device: below 4 GiB first for as long as that works. @kernel iommu_dma_alloc_iova */
+/** IOVAs for a device: below 4 GiB first for as long as that works. 0 when there are none. @kernel iommu_dma_alloc_iova */
 function allocIova(device: DmaDevice, bytes: number): number {
+  try {
+    return findIova(device, bytes);
+  } catch (error) {
+    if (isKernelError(error, 'ENOMEM')) return 0;
+    throw error;
+  }
+}
+
+function findIova(device: DmaDevice, bytes: number): number {
   const limit = dmaLimit(device);
   if (limit >= FOUR_GIB && device.prefers32Bit) {
     const low = device.iommu.iovaAlloc(bytes, FOUR_GIB - 1, false);
     if (low !== 0) return low;
     device.prefers32Bit = false;
-    device.machine.diag.info('iommu-wide', `${device.bdf}: no address below 4 GiB is free, using wide ones from now on`);
+    device.machine.diag.info(
+      'iommu-wide',
+      `${device.bdf}: no address below 4 GiB is free, using wide ones from now on`,
+    );
   }
   return device.iommu.iovaAlloc(bytes, limit, true);
 }

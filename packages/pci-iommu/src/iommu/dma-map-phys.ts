@@ -8,14 +8,24 @@ import { dmaInfoToProt, iommuDmaMap, iommuDmaUnmap } from './dma-iommu.ts';
  * @returns the address for the device, or `DMA_MAPPING_ERROR`
  * @kernel dma_map_phys
  */
-export function dmaMapPhys(device: DmaDevice, phys: number, size: number, direction: DmaDirection, attributes: DmaAttributes): number {
+export function dmaMapPhys(
+  device: DmaDevice,
+  phys: number,
+  size: number,
+  direction: DmaDirection,
+  attributes: DmaAttributes,
+): number {
   switch (device.iommu.type) {
     case 'dma':
       return mapTranslated(device, phys, size, direction, attributes);
     case 'identity':
       return mapDirect(device, phys, size);
-    default:
-      device.machine.diag.warn('dma_map_phys', `${device.bdf} is attached to a domain of type ${device.iommu.type}: the DMA API cannot be used`);
+    case 'blocked':
+    case 'unmanaged':
+      device.machine.diag.warn(
+        'dma_map_phys',
+        `${device.bdf} is attached to a domain of type ${device.iommu.type}: the DMA API cannot be used`,
+      );
       return DMA_MAPPING_ERROR;
   }
 }
@@ -25,7 +35,13 @@ export function dmaUnmapPhys(device: DmaDevice, address: number, size: number): 
   if (device.iommu.type === 'dma') iommuDmaUnmap(device, address, size);
 }
 
-function mapTranslated(device: DmaDevice, phys: number, size: number, direction: DmaDirection, attributes: DmaAttributes): number {
+function mapTranslated(
+  device: DmaDevice,
+  phys: number,
+  size: number,
+  direction: DmaDirection,
+  attributes: DmaAttributes,
+): number {
   try {
     const address = iommuDmaMap(device, phys, size, dmaInfoToProt(direction, device.coherent, attributes));
     return address === 0 ? DMA_MAPPING_ERROR : address;

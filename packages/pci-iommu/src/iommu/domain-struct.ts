@@ -51,6 +51,8 @@ export const IovaStruct = struct('iova_domain', {
   max32: u53(),
   /** Pages that were reserved and never come back. */
   reserved: u53(),
+  /** Pages allocated minus pages freed by tasks that got no cache of their own. */
+  live: u53(),
   /** Full magazines, by order of their size. */
   depot: words(6),
   depotCount: words(6),

@@ -28,7 +28,10 @@ function churn(machine: Machine, job: DomainJob): { pages: number } {
       const entry = domain.translate(range.iova / 4096 + i, true);
       const wanted = mapped ? range.paddr + i * 4096 : 0;
       const got = entry === 0 ? 0 : memoryMap.paddrOf(entry >>> 2);
-      if (got !== wanted) throw new Error(`page ${i} of 0x${range.iova.toString(16)}: 0x${got.toString(16)}, expected 0x${wanted.toString(16)}`);
+      if (got !== wanted)
+        throw new Error(
+          `page ${i} of 0x${range.iova.toString(16)}: 0x${got.toString(16)}, expected 0x${wanted.toString(16)}`,
+        );
     }
   };
   const unmap = (range: { iova: number; paddr: number; pages: number }): void => {

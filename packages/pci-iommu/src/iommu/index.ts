@@ -5,13 +5,7 @@ export type { Iotlb, IotlbStats } from './iotlb.ts';
 export { IotlbGather } from './iotlb-gather.ts';
 export type { IovaSpace, ReservedRange } from './iova-space.ts';
 export { IommuProt } from './prot.ts';
-export {
-  DMA_MAPPING_ERROR,
-  type DmaAttributes,
-  type DmaDevice,
-  dmaLimit,
-  dmaMappingError,
-} from './dma-device.ts';
+export { DMA_MAPPING_ERROR, type DmaAttributes, type DmaDevice, dmaLimit, dmaMappingError } from './dma-device.ts';
 export { dmaMapPhys, dmaUnmapPhys } from './dma-map-phys.ts';
 export {
   dmaInfoToProt,

@@ -66,25 +66,32 @@ describe('IommuDomain.map', () => {
     using machine = testMachine();
     using domain = domainOf(machine);
     machine.diag.expect('warn', 'iommu-map');
-    expect(() => domain.map(0x1000, 0x1000, 0x1000, IommuProt.MMIO)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+    expect(() => domain.map(0x1000, 0x1000, 0x1000, IommuProt.MMIO)).toThrow(
+      expect.objectContaining({ code: 'EINVAL' }),
+    );
     expect(machine.diag.count('warn')).toBe(1);
   });
 
-  test.each(['blocked', 'identity'] as const)('a domain of type %s has no page table: EINVAL with a WARN, unmap 0', (type) => {
-    using machine = testMachine();
-    using domain = domainOf(machine, { type });
-    machine.diag.expect('warn', 'iommu-map');
-    expect(() => domain.map(0x1000, 0x1000, 0x1000, RW)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
-    expect(domain.unmap(0x1000, 0x1000)).toBe(0);
-    expect(domain.iovaToPhys(0x1234)).toBe(type === 'identity' ? 0x1234 : 0);
-  });
+  test.each(['blocked', 'identity'] as const)(
+    'a domain of type %s has no page table: EINVAL with a WARN, unmap 0',
+    (type) => {
+      using machine = testMachine();
+      using domain = domainOf(machine, { type });
+      machine.diag.expect('warn', 'iommu-map');
+      expect(() => domain.map(0x1000, 0x1000, 0x1000, RW)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+      expect(domain.unmap(0x1000, 0x1000)).toBe(0);
+      expect(domain.iovaToPhys(0x1234)).toBe(type === 'identity' ? 0x1234 : 0);
+    },
+  );
 
   test('beyond 48 bits, or where no memory is, ERANGE', () => {
     using machine = testMachine();
     using domain = domainOf(machine);
     expect(() => domain.map(2 ** 48 - 4096, 0x1000, 8192, RW)).toThrow(expect.objectContaining({ code: 'ERANGE' }));
     expect(() => domain.map(0, BIG_BAR + BIG_BAR_BYTES, 4096, RW)).toThrow(expect.objectContaining({ code: 'ERANGE' }));
-    expect(() => domain.map(0, BIG_BAR + BIG_BAR_BYTES - 4096, 8192, RW)).toThrow(expect.objectContaining({ code: 'ERANGE' }));
+    expect(() => domain.map(0, BIG_BAR + BIG_BAR_BYTES - 4096, 8192, RW)).toThrow(
+      expect.objectContaining({ code: 'ERANGE' }),
+    );
     expect(domain.mappedPages).toBe(0);
     expect(domain.iovaToPhys(0)).toBe(0);
   });
@@ -234,7 +241,8 @@ describe('IOTLB', () => {
         for (const [what, page, count] of steps) {
           if (what === 0) {
             const free = Array.from({ length: count }, (_, i) => page + i).every((at) => !model.has(at));
-            if (!free) expect(() => domain.map(page * 4096, 0x10_0000 + page * 4096, count * 4096, RW)).toThrow(/EADDRINUSE/u);
+            if (!free)
+              expect(() => domain.map(page * 4096, 0x10_0000 + page * 4096, count * 4096, RW)).toThrow(/EADDRINUSE/u);
             else {
               domain.map(page * 4096, 0x10_0000 + page * 4096, count * 4096, RW);
               for (let i = 0; i < count; i++) model.set(page + i, 0x100 + page + i);

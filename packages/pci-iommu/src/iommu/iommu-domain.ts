@@ -1,7 +1,6 @@
-import { atomicAdd, KernelError, type Machine, type Mutex, mutexOf, syncPoint } from '@dmabuf-emu/shm';
-import { undoOnFailure } from '../internal/unwind.ts';
+import { atomicAdd, type ErrnoName, KernelError, type Machine, type Mutex, mutexOf, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
 import type { MemoryMap } from '../memory/memory-map.ts';
-import { isPageAligned, PAGE_SIZE, pageNumber } from '../memory/page.ts';
+import { isPageAligned, PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
 import { createDomain, type DomainOptions, freeDomain } from './domain-lifetime.ts';
 import { DOMAIN_TYPES, DomainStruct, type DomainType } from './domain-struct.ts';
 import { Iotlb, type IotlbStats } from './iotlb.ts';
@@ -49,7 +48,8 @@ export class IommuDomain {
     this.#table = new PageTable(machine, p);
     this.#lock = mutexOf(machine, p, DomainStruct.lock);
     const tlb = DomainStruct.tlb.get(mem, p);
-    this.iotlb = tlb === 0 ? null : new Iotlb(machine, tlb, DomainStruct.tlbSets.get(mem, p), DomainStruct.tlbWays.get(mem, p));
+    this.iotlb =
+      tlb === 0 ? null : new Iotlb(machine, tlb, DomainStruct.tlbSets.get(mem, p), DomainStruct.tlbWays.get(mem, p));
     const iova = DomainStruct.iova.get(mem, p);
     this.#iova = iova === 0 ? null : new IovaSpace(machine, iova);
   }
@@ -114,27 +114,28 @@ export class IommuDomain {
     this.sync(iova, size);
   }
 
-  /** {@link map} without telling the hardware: {@link sync} must follow. @kernel iommu_memoryMapnosync */
+  /** {@link map} without telling the hardware: {@link sync} must follow. @kernel iommu_map_nosync */
   mapNosync(iova: number, paddr: number, size: number, prot: number): void {
     this.#checkMap(iova, paddr, size, prot);
     const { machine } = this;
     if (machine.faults.armed) machine.faults.check('iommu.map');
-    this.#lock.with(() => {
-      const first = pageNumber(iova);
-      const pages = size / PAGE_SIZE;
-      let done = 0;
-      undoOnFailure(
-        () => {
-          while (done < pages) done += this.#mapRegion(first + done, paddr + done * PAGE_SIZE, pages - done, prot & PROT_MASK);
-        },
-        () => {
-          this.#remove(first, done, new IotlbGather());
-          this.#publish();
-          this.iotlb?.invalidate(first, first + pages);
-        },
-      );
-      this.#publish();
-    });
+    const first = pageNumber(iova);
+    const pages = size / PAGE_SIZE;
+    let done = 0;
+    this.#lock.lock();
+    try {
+      while (done < pages) done += this.#mapRegion(first + done, paddr + done * PAGE_SIZE, pages - done, prot & PROT_MASK);
+    } catch (error) {
+      if (!(error instanceof TaskKilled)) {
+        this.#remove(first, done, new IotlbGather());
+        this.iotlb?.invalidate(first, first + pages);
+        this.#publish();
+        this.#lock.unlock();
+      }
+      throw error;
+    }
+    this.#publish();
+    this.#lock.unlock();
   }
 
   /** Makes mappings visible to hardware that caches missing ones; this hardware does not. @kernel iommu_sync_map */
@@ -157,15 +158,15 @@ export class IommuDomain {
 
   /**
    * {@link unmap} without invalidating: translations may go on working until {@link iotlbSync} gets `gather`.
-   * @kernel iommu_unmemoryMapfast
+   * @kernel iommu_unmap_fast
    */
   unmapFast(iova: number, size: number, gather: IotlbGather): number {
     if (!this.isPaging || !isPageAligned(iova) || !isPageAligned(size)) return 0;
-    return this.#lock.with(() => {
-      const pages = this.#remove(pageNumber(iova), size / PAGE_SIZE, gather);
-      this.#publish();
-      return pages * PAGE_SIZE;
-    });
+    this.#lock.lock();
+    const pages = this.#remove(pageNumber(iova), size / PAGE_SIZE, gather);
+    this.#publish();
+    this.#lock.unlock();
+    return pages * PAGE_SIZE;
   }
 
   /** Invalidates what was gathered: no new access uses it any more. @kernel iommu_iotlb_sync */
@@ -185,7 +186,7 @@ export class IommuDomain {
   iovaToPhys(iova: number): number {
     if (this.type === 'identity') return iova;
     const entry = this.walk(pageNumber(iova));
-    return entry === 0 ? 0 : this.memoryMap.paddrOf(entryFrame(entry)) + (iova % PAGE_SIZE);
+    return entry === 0 ? 0 : this.memoryMap.paddrOf(entryFrame(entry)) + pageOffset(iova);
   }
 
   /** Page-table entry of a page, past the IOTLB; 0 when it is not mapped. */
@@ -202,7 +203,8 @@ export class IommuDomain {
     const tlb = this.iotlb;
     if (tlb === null || page >= MAX_PAGE_NUMBER) return 0;
     const words = this.machine.mem.i32;
-    const [low, high] = [page >>> 0, (page / 2 ** 32) | 0];
+    const low = page >>> 0;
+    const high = (page / 2 ** 32) | 0;
     const hit = tlb.lookup(low, high);
     if (hit !== 0) {
       if (check) this.staleHit = walkEntry(words, this.#top, low, high) !== hit;
@@ -241,32 +243,32 @@ export class IommuDomain {
   audit(): string[] {
     if (!this.isPaging) return [];
     const counted = this.#table.count();
-    return counted === this.mappedPages ? [] : [`domain ${this.ref}: ${counted} pages are mapped, the counter says ${this.mappedPages}`];
+    return counted === this.mappedPages
+      ? []
+      : [`domain ${this.ref}: ${counted} pages are mapped, the counter says ${this.mappedPages}`];
   }
 
   #checkMap(iova: number, paddr: number, size: number, prot: number): void {
-    const { machine } = this;
-    const where = `iova 0x${iova.toString(16)}, paddr 0x${paddr.toString(16)}, size 0x${size.toString(16)}`;
-    if (!this.isPaging) {
-      machine.diag.warn('iommu-map', `domain of type ${this.type} cannot be mapped`);
-      throw new KernelError('EINVAL', 'iommu_map', `the domain is of type ${this.type}`);
-    }
+    if (!this.isPaging) this.#refuse('EINVAL', true, `the domain is of type ${this.type}`);
     if (!isPageAligned(iova) || !isPageAligned(paddr) || !isPageAligned(size)) {
-      throw new KernelError('EINVAL', 'iommu_map', `${where}: all must be multiples of ${PAGE_SIZE}`);
+      this.#refuse('EINVAL', false, `${range(iova, paddr, size)}: all must be multiples of ${PAGE_SIZE}`);
     }
-    if ((prot & PROT_MASK) === 0) {
-      machine.diag.warn('iommu-map', `${where}: neither READ nor WRITE`);
-      throw new KernelError('EINVAL', 'iommu_map', `${where}: prot ${prot} has neither READ nor WRITE`);
-    }
+    if ((prot & PROT_MASK) === 0) this.#refuse('EINVAL', true, `prot ${prot} has neither READ nor WRITE`);
     if (iova < 0 || iova + size > IOVA_APERTURE_END + 1) {
-      throw new KernelError('ERANGE', 'iommu_map', `${where}: IOVAs have 48 bits`);
+      this.#refuse('ERANGE', false, `${range(iova, paddr, size)}: IOVAs have 48 bits`);
     }
+  }
+
+  #refuse(code: ErrnoName, warn: boolean, text: string): never {
+    if (warn) this.machine.diag.warn('iommu-map', text);
+    throw new KernelError(code, 'iommu_map', text);
   }
 
   /** Maps pages up to the end of a region of physical memory. Returns how many. */
   #mapRegion(page: number, paddr: number, pages: number, prot: number): number {
     const region = this.memoryMap.regionAt(paddr);
-    if (region === null) throw new KernelError('ERANGE', 'iommu_map', `no memory at physical address 0x${paddr.toString(16)}`);
+    if (region === null)
+      throw new KernelError('ERANGE', 'iommu_map', `no memory at physical address 0x${paddr.toString(16)}`);
     const offset = (paddr - region.start) / PAGE_SIZE;
     const count = Math.min(pages, region.pages - offset);
     this.#table.install(page, region.frame + offset, count, prot);
@@ -286,4 +288,8 @@ export class IommuDomain {
     syncPoint('iommu.publish', this.#p);
     atomicAdd(this.machine.mem, this.#p + DomainStruct.generation.at, 1);
   }
+}
+
+function range(iova: number, paddr: number, size: number): string {
+  return `iova 0x${iova.toString(16)}, paddr 0x${paddr.toString(16)}, size 0x${size.toString(16)}`;
 }

@@ -1,10 +1,22 @@
-import { atomicAdd, atomicCas, atomicLoad, atomicStore, type Machine, type Mem, spinLock, spinUnlock, syncPoint } from '@dmabuf-emu/shm';
+import {
+  atomicAdd,
+  atomicCas,
+  atomicLoad,
+  atomicStore,
+  type Machine,
+  type Mem,
+  spinLock,
+  spinUnlock,
+  syncPoint,
+} from '@dmabuf-emu/shm';
 
 /** Words of the header: fill lock, invalidations so far, hits, misses. Then two words an entry. */
 const LOCK = 0;
 const SEQUENCE = 1;
 const HITS = 2;
 const MISSES = 3;
+/** Something may be cached. */
+const FILLED = 4;
 const HEADER_WORDS = 8;
 const TAG_MIX = 0x9e37_79b1;
 const ENTRY_MIX = 0x85eb_ca6b;
@@ -66,6 +78,11 @@ export class Iotlb {
     return atomicLoad(this.#mem, this.#at + SEQUENCE);
   }
 
+  /** {@link sequence} by a plain read: for comparisons that need not be in order with other accesses. */
+  get sequenceSeen(): number {
+    return this.#mem.i32[this.#at + SEQUENCE]!;
+  }
+
   /** Caches the entry of a page, unless something was invalidated since `sequence` or another fill is under way. */
   fill(low: number, high: number, entry: number, sequence: number): void {
     const words = this.#mem.i32;
@@ -75,8 +92,9 @@ export class Iotlb {
     if (words[this.#at + SEQUENCE] === sequence) {
       const tag = Math.imul((low >>> this.#setBits) | (high << (32 - this.#setBits)), TAG_MIX);
       const set = this.#entries + (low & (this.#sets - 1)) * this.#ways * 2;
-      let at = set + (words[this.#at + MISSES]! & 0x7fff_ffff) % this.#ways * 2;
-      for (let way = 0; way < this.#ways; way++) if (words[set + way * 2 + 1] === 0) at = set + way * 2;
+      let at = set + ((words[this.#at + MISSES]! & 0x7fff_ffff) % this.#ways) * 2;
+      for (let way = this.#ways - 1; way >= 0; way--) if (words[set + way * 2 + 1] === 0) at = set + way * 2;
+      words[this.#at + FILLED] = 1;
       words[at] = tag ^ Math.imul(entry, ENTRY_MIX);
       words[at + 1] = entry;
     }
@@ -85,15 +103,19 @@ export class Iotlb {
 
   /** Removes the entries of pages [first, end). Returns when no thread can find them any more. */
   invalidate(first: number, end: number): void {
-    this.#change(() => {
+    this.#lock();
+    if (this.#mem.i32[this.#at + FILLED] !== 0) {
       if (end - first >= this.#sets * 2) this.#clear();
       else for (let page = first; page < end; page++) this.#drop(page);
-    });
+    }
+    spinUnlock(this.#machine, this.#at + LOCK);
   }
 
   /** Removes every entry. */
   invalidateAll(): void {
-    this.#change(() => this.#clear());
+    this.#lock();
+    this.#clear();
+    spinUnlock(this.#machine, this.#at + LOCK);
   }
 
   /** Frees the fill lock if a dead task holds it. */
@@ -114,22 +136,22 @@ export class Iotlb {
     return { hits, misses, invalidations: words[this.#at + SEQUENCE]! >>> 0 };
   }
 
-  #change(fn: () => void): void {
-    const lock = this.#at + LOCK;
-    spinLock(this.#machine, lock);
+  /** Keeps fills out, and makes those that are under way void. */
+  #lock(): void {
+    spinLock(this.#machine, this.#at + LOCK);
     atomicAdd(this.#mem, this.#at + SEQUENCE, 1);
-    fn();
-    spinUnlock(this.#machine, lock);
   }
 
   #clear(): void {
     const { i32 } = this.#mem;
     for (let i = 0; i < this.#sets * this.#ways; i++) i32[this.#entries + i * 2 + 1] = 0;
+    i32[this.#at + FILLED] = 0;
   }
 
   #drop(page: number): void {
     const words = this.#mem.i32;
-    const [low, high] = [page >>> 0, (page / 2 ** 32) | 0];
+    const low = page >>> 0;
+    const high = (page / 2 ** 32) | 0;
     const tag = Math.imul((low >>> this.#setBits) | (high << (32 - this.#setBits)), TAG_MIX);
     let at = this.#entries + (low & (this.#sets - 1)) * this.#ways * 2;
     for (let way = this.#ways; way > 0; way--, at += 2) {

@@ -57,10 +57,11 @@ export class IovaCache {
     kmemSlab(this.#machine, TASKS).free(slot, 'iova.caches');
   }
 
-  /** The newest freed range of `2 ** order` pages below page `limit`, or 0. @kernel iova_rcache_get */
+  /** The newest freed range of `1 << order` pages below page `limit`, or 0. @kernel iova_rcache_get */
   get(order: number, limit: number): number {
     const task = this.#task();
-    const pages = 2 ** order;
+    if (task === 0) return 0;
+    const pages = 1 << order;
     let magazine = this.#loaded(task, order);
     if (this.#countOf(magazine) === 0) {
       const previous = TaskCacheStruct.previous.get(this.#mem, task, order);
@@ -77,7 +78,7 @@ export class IovaCache {
   /** Keeps a freed range; false when there is no room for it: see {@link putSlow}. @kernel iova_rcache_insert */
   put(page: number, order: number): boolean {
     const task = this.#task();
-    let magazine = this.#loaded(task, order);
+    let magazine = task === 0 ? 0 : this.#loaded(task, order);
     if (magazine === 0) return false;
     if (this.#countOf(magazine) === MAGAZINE_ENTRIES) {
       const previous = TaskCacheStruct.previous.get(this.#mem, task, order);
@@ -87,7 +88,7 @@ export class IovaCache {
       magazine = previous;
     }
     this.#push(this.#magazines.at(magazine), page);
-    this.#addLive(task, -(2 ** order));
+    this.#addLive(task, -(1 << order));
     return true;
   }
 
@@ -97,21 +98,23 @@ export class IovaCache {
    */
   putSlow(page: number, order: number, giveBack: GiveBack): void {
     const task = this.#task();
+    this.#addLive(task, -(1 << order));
+    if (task === 0) return giveBack(page, 1 << order);
     const loaded = this.#loaded(task, order);
-    if (TaskCacheStruct.previous.get(this.#mem, task, order) === 0) TaskCacheStruct.previous.set(this.#mem, task, order, loaded);
+    if (TaskCacheStruct.previous.get(this.#mem, task, order) === 0)
+      TaskCacheStruct.previous.set(this.#mem, task, order, loaded);
     else this.#retire(loaded, order, giveBack);
-    const fresh = this.#tryMagazine();
+    const fresh = orNull(() => this.#magazines.alloc('must:iova.magazine'));
     TaskCacheStruct.loaded.set(this.#mem, task, order, fresh);
-    if (fresh === 0) giveBack(page, 2 ** order);
+    if (fresh === 0) giveBack(page, 1 << order);
     else this.#push(this.#magazines.at(fresh), page);
-    this.#addLive(task, -(2 ** order));
   }
 
   /** With the space's lock held: takes a full magazine from the depot when this task has no entries. True when it did. */
   refill(order: number): boolean {
     const magazine = IovaStruct.depot.get(this.#mem, this.#p, order);
     const task = this.#task();
-    if (magazine === 0 || this.#countOf(this.#loaded(task, order)) !== 0) return false;
+    if (magazine === 0 || task === 0 || this.#countOf(this.#loaded(task, order)) !== 0) return false;
     IovaStruct.depot.set(this.#mem, this.#p, order, MagazineStruct.next.get(this.#mem, this.#magazines.at(magazine)));
     IovaStruct.depotCount.set(this.#mem, this.#p, order, IovaStruct.depotCount.get(this.#mem, this.#p, order) - 1);
     const empty = this.#loaded(task, order);
@@ -123,7 +126,8 @@ export class IovaCache {
   /** With the space's lock held: the depot's and this task's ranges go back. @kernel free_cpu_cached_iovas, free_global_cached_iovas */
   flushMine(giveBack: GiveBack): void {
     this.#drainDepot(giveBack);
-    this.#drainTask(this.#task(), giveBack);
+    const task = this.#task();
+    if (task !== 0) this.#drainTask(task, giveBack);
   }
 
   /** With the space's lock held: the ranges of a dead task go back. */
@@ -138,22 +142,28 @@ export class IovaCache {
     for (const task of this.#allTasks()) this.#drainTask(this.#tasks.at(task), giveBack);
   }
 
-  /** Notes pages that were allocated (or, negative, freed) past the magazines. */
+  /** With the space's lock held: notes pages that were allocated (or, negative, freed) past the magazines. */
   countPast(pages: number): void {
     this.#addLive(this.#task(), pages);
   }
 
   /** Pages allocated and not freed, by all tasks. Exact on a quiet machine. */
   live(): number {
-    return this.#allTasks().reduce((sum, task) => sum + TaskCacheStruct.live.get(this.#mem, this.#tasks.at(task)), 0);
+    const shared = IovaStruct.live.get(this.#mem, this.#p);
+    return this.#allTasks().reduce(
+      (sum, task) => sum + TaskCacheStruct.live.get(this.#mem, this.#tasks.at(task)),
+      shared,
+    );
   }
 
+  /** Word of this task's cache; 0 when there is no memory for one, which only makes things slower. */
   #task(): number {
     if (this.#mine !== 0) return this.#mine;
     const entry = IovaStruct.cachesAt.get(this.#mem, this.#p) + this.#machine.tid - 1;
     let task = this.#mem.i32[entry]!;
     if (task === 0) {
-      task = this.#tasks.alloc('iova.cache');
+      task = orNull(() => this.#tasks.alloc('must:iova.cache'));
+      if (task === 0) return 0;
       this.#mem.i32[entry] = task;
     }
     this.#mine = this.#tasks.at(task);
@@ -212,7 +222,7 @@ export class IovaCache {
     if (magazine === 0) return;
     const at = this.#magazines.at(magazine);
     const base = (at + MagazineStruct.pages.at) >>> 1;
-    for (let i = 0; i < MagazineStruct.count.get(this.#mem, at); i++) giveBack(this.#mem.f64[base + i]!, 2 ** order);
+    for (let i = 0; i < MagazineStruct.count.get(this.#mem, at); i++) giveBack(this.#mem.f64[base + i]!, 1 << order);
     this.#magazines.free(magazine, 'iova.magazine');
   }
 
@@ -227,7 +237,7 @@ export class IovaCache {
 
   #drainDepot(giveBack: GiveBack): void {
     for (let order = 0; order < MAGAZINE_ORDERS; order++) {
-      for (let magazine = IovaStruct.depot.get(this.#mem, this.#p, order); magazine !== 0; ) {
+      for (let magazine = IovaStruct.depot.get(this.#mem, this.#p, order); magazine !== 0;) {
         const next = MagazineStruct.next.get(this.#mem, this.#magazines.at(magazine));
         this.#empty(magazine, order, giveBack);
         magazine = next;
@@ -237,16 +247,18 @@ export class IovaCache {
     }
   }
 
-  #tryMagazine(): number {
-    try {
-      return this.#magazines.alloc('must:iova.magazine');
-    } catch (error) {
-      if (isKernelError(error, 'ENOMEM')) return 0;
-      throw error;
-    }
-  }
-
   #addLive(task: number, pages: number): void {
-    this.#mem.f64[(task + TaskCacheStruct.live.at) >>> 1]! += pages;
+    const at = task === 0 ? this.#p + IovaStruct.live.at : task + TaskCacheStruct.live.at;
+    this.#mem.f64[at >>> 1]! += pages;
+  }
+}
+
+/** The slot that `alloc` gives, or 0 when there is no memory. */
+function orNull(alloc: () => number): number {
+  try {
+    return alloc();
+  } catch (error) {
+    if (isKernelError(error, 'ENOMEM')) return 0;
+    throw error;
   }
 }

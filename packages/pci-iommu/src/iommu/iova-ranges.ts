@@ -84,7 +84,7 @@ export class IovaRanges {
   /** Takes pages [first, end) for good, whether or not some are taken already. @kernel reserve_iova @throws KernelError ENOMEM */
   reserve(first: number, end: number): void {
     const { f64 } = this.#mem;
-    for (let at = Math.max(FIRST_PAGE, first); at < end; ) {
+    for (let at = Math.max(FIRST_PAGE, first); at < end;) {
       const i = this.#lastBelow(at + 1);
       if (i >= 0 && this.#end(f64, i) > at) {
         at = this.#end(f64, i);

@@ -1,4 +1,4 @@
-import { type Machine } from '@dmabuf-emu/shm';
+import { Machine } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -20,7 +20,9 @@ describe('IOVA allocator', () => {
     using machine = testMachine();
     using domain = domainOf(machine, [{ start: 0x8000_0000, end: 0xbfff_ffff }]);
     const sizes = [8192, 4096, 12_288, GIB];
-    expect(sizes.map((size) => domain.iovaAlloc(size, LOW))).toEqual([0xffff_e000, 0xffff_d000, 0xffff_8000, 0x4000_0000]);
+    expect(sizes.map((size) => domain.iovaAlloc(size, LOW))).toEqual([
+      0xffff_e000, 0xffff_d000, 0xffff_8000, 0x4000_0000,
+    ]);
   });
 
   // drivers 15.5
@@ -103,6 +105,23 @@ describe('IOVA allocator', () => {
     expect(domain.iova!.livePages()).toBe(0);
   });
 
+  test('giving back never needs memory, also on a task that has none for its magazines', () => {
+    for (let nth = 1; nth < 5; nth++) {
+      using machine = testMachine();
+      using domain = domainOf(machine);
+      using other = Machine.join(machine.handle);
+      const twin = new IommuDomain(other, smallMemory(other).map, domain.ref);
+      const [small, large] = [domain.iovaAlloc(4096, LOW), domain.iovaAlloc(64 * 4096, LOW)];
+      machine.faults.failNth(nth);
+      twin.iovaFree(small, 4096);
+      twin.iovaFree(large, 64 * 4096);
+      machine.faults.off();
+      expect(domain.iova!.livePages()).toBe(0);
+      domain.iova!.drain();
+      expect(domain.iova!.ranges()).toEqual([]);
+    }
+  });
+
   test('a domain without the DMA API has no allocator', () => {
     using machine = testMachine();
     const domain = IommuDomain.create(machine, smallMemory(machine).map, { type: 'unmanaged' });
@@ -142,7 +161,11 @@ describe('IOVA allocator', () => {
         expect(domain.iova!.livePages()).toBe(0);
         domain.iova!.drain();
         const left = domain.iova!.ranges().reduce((sum, [first, end]) => sum + end - first, 0);
-        const kept = new Set(reserved.flatMap(([page, count]) => Array.from({ length: count }, (_, i) => page + i)).filter((page) => page > 0));
+        const kept = new Set(
+          reserved
+            .flatMap(([page, count]) => Array.from({ length: count }, (_, i) => page + i))
+            .filter((page) => page > 0),
+        );
         expect(left).toBe(kept.size);
       }),
       { numRuns: 60 },

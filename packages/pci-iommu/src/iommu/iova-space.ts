@@ -76,7 +76,7 @@ export class IovaSpace {
    */
   alloc(pages: number, limit: number, flush: boolean): number {
     const order = magazineOrder(pages);
-    const wanted = order < 0 ? pages : 2 ** order;
+    const wanted = order < 0 ? pages : 1 << order;
     if (order >= 0) {
       const page = this.#cache.get(order, limit);
       if (page !== 0) return page;
@@ -135,7 +135,10 @@ export class IovaSpace {
 
   #freeRange(page: number, pages: number): boolean {
     if (this.#ranges.free(page, page + pages)) return true;
-    this.#machine.diag.warn('iova-bad-free', `IOVA range 0x${(page * PAGE_SIZE).toString(16)}+${pages} pages was not allocated`);
+    this.#machine.diag.warn(
+      'iova-bad-free',
+      `IOVA range 0x${(page * PAGE_SIZE).toString(16)}+${pages} pages was not allocated`,
+    );
     return false;
   }
 }

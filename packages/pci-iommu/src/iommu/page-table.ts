@@ -1,5 +1,4 @@
-import { atomicStore, KernelError, type Machine, type Mem, type Slab } from '@dmabuf-emu/shm';
-import { undoOnFailure } from '../internal/unwind.ts';
+import { atomicStore, KernelError, type Machine, type Mem, type Slab, TaskKilled } from '@dmabuf-emu/shm';
 import { DomainStruct, TableStruct } from './domain-struct.ts';
 
 /**
@@ -44,7 +43,7 @@ export function walkEntry(words: Int32Array, top: number, low: number, high: num
 
 /** The 4 KiB entry that a large leaf stands for at a page. */
 function smallEntry(leaf: number, low: number): number {
-  return ((((leaf & ~LARGE) >>> 2) << 11) | ((low & INDEX) << 2)) | (leaf & 3);
+  return (((leaf & ~LARGE) >>> 2) << 11) | ((low & INDEX) << 2) | (leaf & 3);
 }
 
 /** What a removal covered: whole pages, large leaves counted in full. */
@@ -77,12 +76,12 @@ export class PageTable {
    */
   install(page: number, frame: number, pages: number, prot: number): void {
     let done = 0;
-    undoOnFailure(
-      () => {
-        while (done < pages) done += this.#installLeaf(page + done, frame + done, pages - done, prot, done);
-      },
-      () => this.remove(page, this.#partial),
-    );
+    try {
+      while (done < pages) done += this.#installLeaf(page + done, frame + done, pages - done, prot, done);
+    } catch (error) {
+      if (!(error instanceof TaskKilled)) this.remove(page, this.#partial);
+      throw error;
+    }
     DomainStruct.mapped.add(this.#mem, this.#domain, pages);
   }
 
@@ -127,7 +126,7 @@ export class PageTable {
 
   /** Gives every table back. The domain must not be walked any more. */
   destroy(): void {
-    for (let table = DomainStruct.tables.get(this.#mem, this.#domain); table !== 0; ) {
+    for (let table = DomainStruct.tables.get(this.#mem, this.#domain); table !== 0;) {
       const next = TableStruct.next.get(this.#mem, this.#slab.at(table));
       this.#slab.free(table, 'iommu.table');
       table = next;

@@ -41,7 +41,8 @@ export function freeSgt(attachment: Attachment, sgt: SgTable, direction: DmaDire
 function checkDirection(machine: Machine, p: number, direction: DmaDirection): void {
   const mapped = H.direction.get(machine.mem, p);
   if (mapped === direction) return;
-  const nameOf = (value: number): string => Object.entries(DmaDirection).find(([, code]) => code === value)?.[0] ?? String(value);
+  const nameOf = (value: number): string =>
+    Object.entries(DmaDirection).find(([, code]) => code === value)?.[0] ?? String(value);
   machine.diag.warn('dma-direction', `a mapping for ${nameOf(mapped)} is taken back as ${nameOf(direction)}`);
 }
 

@@ -90,7 +90,11 @@ function mapRanges(p: number, request: Request, machine: Machine, holder: number
   const mapType = system.p2p.mapType(provider.owner, client?.topology ?? null);
   if (client === null || (mapType !== P2pMapType.BUS_ADDR && mapType !== P2pMapType.THRU_HOST_BRIDGE)) {
     const name = attachment.device.name;
-    throw new KernelError('EINVAL', SITE, `${name} cannot reach ${provider.owner.bdf} BAR ${provider.bar.index}: ${p2pMapTypeName(mapType)}`);
+    throw new KernelError(
+      'EINVAL',
+      SITE,
+      `${name} cannot reach ${provider.owner.bdf} BAR ${provider.bar.index}: ${p2pMapTypeName(mapType)}`,
+    );
   }
   const state = mapType === P2pMapType.THRU_HOST_BRIDGE ? { addr: 0, size: 0 } : null;
   const job: Job = { ...request, system, client, state, filler: new SgFiller(machine) };
@@ -128,7 +132,8 @@ function buildTable(job: Job): SgTable {
   const { attachment, filler, state, size, ranges } = job;
   const contiguous = state !== null && dmaUseIova(state);
   const nents = filler.count(contiguous ? [size] : ranges.map(({ len }) => len));
-  if (nents === 0) throw new KernelError('EINVAL', SITE, `${ranges.length} ranges of ${size} bytes need no or too many entries`);
+  if (nents === 0)
+    throw new KernelError('EINVAL', SITE, `${ranges.length} ranges of ${size} bytes need no or too many entries`);
   const sgt = SgTable.alloc(attachment.machine, nents, SITE);
   undoOnFailure(
     () => {
@@ -140,7 +145,10 @@ function buildTable(job: Job): SgTable {
     () => sgt.free(SITE),
   );
   if (filler.cursor !== nents) {
-    attachment.machine.diag.warnOnce(SITE, `${filler.cursor} of ${nents} entries were filled: the ranges do not add up to ${size} bytes`);
+    attachment.machine.diag.warnOnce(
+      SITE,
+      `${filler.cursor} of ${nents} entries were filled: the ranges do not add up to ${size} bytes`,
+    );
   }
   return sgt;
 }
@@ -180,7 +188,11 @@ function fillDirect(job: Job, sgt: SgTable): void {
       for (const { paddr, len } of ranges) {
         const address = dmaMapPhys(client, paddr, len, direction, MMIO);
         if (dmaMappingError(address)) {
-          throw new KernelError('ENOMEM', SITE, `0x${paddr.toString(16)}+${len} bytes cannot be mapped for ${client.bdf}`);
+          throw new KernelError(
+            'ENOMEM',
+            SITE,
+            `0x${paddr.toString(16)}+${len} bytes cannot be mapped for ${client.bdf}`,
+          );
         }
         filler.add(sgt, address, len);
       }

@@ -42,10 +42,11 @@ export class SgFiller {
 
   /** The ranges whose entries a table holds: entries of full length are joined with what follows them. */
   *ranges(sgt: SgTable, entries: number): Generator<{ address: number; length: number }> {
-    for (let i = 0; i < entries; ) {
+    for (let i = 0; i < entries;) {
       const address = sgt.address(i);
       let length = sgt.length(i);
-      while (sgt.length(i++) === this.#chunk && i < entries && sgt.address(i) === address + length) length += sgt.length(i);
+      while (sgt.length(i++) === this.#chunk && i < entries && sgt.address(i) === address + length)
+        length += sgt.length(i);
       if (length > 0) yield { address, length };
     }
   }

@@ -45,7 +45,8 @@ export function exportRanges(
     dmabuf,
     attach: (fn) => dmabuf.attach(fn.device),
     map: (attachment, direction = DmaDirection.BIDIRECTIONAL) => dmabuf.resv.with(() => attachment.map(direction)),
-    unmap: (attachment, sgt, direction = DmaDirection.BIDIRECTIONAL) => dmabuf.resv.with(() => attachment.unmap(sgt, direction)),
+    unmap: (attachment, sgt, direction = DmaDirection.BIDIRECTIONAL) =>
+      dmabuf.resv.with(() => attachment.unmap(sgt, direction)),
     mapped(fn, use, direction) {
       const attachment = buffer.attach(fn);
       try {

@@ -1,4 +1,14 @@
-import { atomicCas, atomicExchange, atomicLoad, atomicStore, i32, type Machine, spinLock, spinUnlock, struct } from '@dmabuf-emu/shm';
+import {
+  atomicCas,
+  atomicExchange,
+  atomicLoad,
+  atomicStore,
+  i32,
+  type Machine,
+  spinLock,
+  spinUnlock,
+  struct,
+} from '@dmabuf-emu/shm';
 import { PAGE_SIZE } from './page.ts';
 import type { PagePool } from './page-pool.ts';
 
@@ -51,10 +61,11 @@ export class BackingStore {
    * @throws KernelError ENOMEM when there are too few pages; those put in place stay
    */
   back(frame: number, count: number): void {
-    if (frame < 0 || frame + count > this.#frames) throw new RangeError(`frames ${frame}+${count} outside 0..${this.#frames}`);
+    if (frame < 0 || frame + count > this.#frames)
+      throw new RangeError(`frames ${frame}+${count} outside 0..${this.#frames}`);
     const words = this.#machine.mem.i32;
     const end = frame + count;
-    for (let at = frame; at < end; ) {
+    for (let at = frame; at < end;) {
       const slot = this.#leaf(at) + (at & LEAF_MASK);
       const inLeaf = Math.min(end - at, LEAF_FRAMES - (at & LEAF_MASK));
       let missing = 0;

@@ -27,7 +27,7 @@ function alignUp(bit: number, align: number, skew: number): number {
 
 /** Number of the first set bit in [from, end), or -1. */
 export function firstSetBit(words: Int32Array, base: number, from: number, end: number): number {
-  for (let bit = from; bit < end; ) {
+  for (let bit = from; bit < end;) {
     const word = words[base + (bit >>> 5)]! >>> (bit & 31);
     if (word !== 0) {
       const found = bit + trailingZeros(word);
@@ -40,7 +40,7 @@ export function firstSetBit(words: Int32Array, base: number, from: number, end: 
 
 /** Number of the first clear bit at or above `from`; `end` when there is none below it. */
 export function nextClearBit(words: Int32Array, base: number, from: number, end: number): number {
-  for (let bit = from; bit < end; ) {
+  for (let bit = from; bit < end;) {
     const word = ~words[base + (bit >>> 5)]! >>> (bit & 31);
     if (word !== 0) return Math.min(end, bit + trailingZeros(word));
     bit = (bit | 31) + 1;
@@ -50,7 +50,7 @@ export function nextClearBit(words: Int32Array, base: number, from: number, end:
 
 /** Sets or clears `count` bits from `from` on. */
 export function writeBits(words: Int32Array, base: number, from: number, count: number, set: boolean): void {
-  for (let bit = from; bit < from + count; ) {
+  for (let bit = from; bit < from + count;) {
     const n = Math.min(32 - (bit & 31), from + count - bit);
     const mask = (n === 32 ? -1 : (1 << n) - 1) << (bit & 31);
     const at = base + (bit >>> 5);

@@ -17,7 +17,12 @@ describe('layout of physical memory', () => {
     const topology = new Topology(
       testMachine([], {
         hostBridges: [
-          testHostBridge(0, { windows: [{ start: 0x8000_0000, end: 0xfebf_ffff, busOffset: 0 }, { start: 0x38_0000_0000, end: 0x38_ffff_ffff, busOffset: 0 }] }),
+          testHostBridge(0, {
+            windows: [
+              { start: 0x8000_0000, end: 0xfebf_ffff, busOffset: 0 },
+              { start: 0x38_0000_0000, end: 0x38_ffff_ffff, busOffset: 0 },
+            ],
+          }),
         ],
       }),
     );
@@ -38,7 +43,10 @@ describe('layout of physical memory', () => {
   });
 
   test('small BARs that share a page share a region and are told apart to the byte', () => {
-    const bars = [testBar(0xfe00_0000, 0x100, { kind: 'mem32' }), testBar(0xfe00_0100, 0x80, { kind: 'mem32', index: 1 })];
+    const bars = [
+      testBar(0xfe00_0000, 0x100, { kind: 'mem32' }),
+      testBar(0xfe00_0100, 0x80, { kind: 'mem32', index: 1 }),
+    ];
     const topology = new Topology(testMachine([testFunction('0000:00:02.0', 'endpoint', { bars })]));
     const map = mapOf(topology, MIB);
     const region = map.regionAt(0xfe00_0000)!;
@@ -49,17 +57,20 @@ describe('layout of physical memory', () => {
     expect(map.regionAt(0xfe00_1000)).toBeNull();
   });
 
-  test.each(builtinMachines().map((machine) => [machine.name, machine] as const))('every memory BAR of %s is found again', (_name, machine) => {
-    const topology = new Topology(machine);
-    const map = mapOf(topology, 64 * MIB);
-    for (const { fn, bar } of topology.memoryBars) {
-      for (const address of [bar.start, bar.start + bar.size - 1]) {
-        expect(map.barAt(address)).toMatchObject({ fn, bar: bar.index });
-        const frame = map.frameOf(address);
-        expect(map.paddrOf(frame)).toBe(address - (address % 4096));
+  test.each(builtinMachines().map((machine) => [machine.name, machine] as const))(
+    'every memory BAR of %s is found again',
+    (_name, machine) => {
+      const topology = new Topology(machine);
+      const map = mapOf(topology, 64 * MIB);
+      for (const { fn, bar } of topology.memoryBars) {
+        for (const address of [bar.start, bar.start + bar.size - 1]) {
+          expect(map.barAt(address)).toMatchObject({ fn, bar: bar.index });
+          const frame = map.frameOf(address);
+          expect(map.paddrOf(frame)).toBe(address - (address % 4096));
+        }
       }
-    }
-  });
+    },
+  );
 
   test('frames and addresses are a bijection, and 2 MiB boundaries agree', () => {
     fc.assert(

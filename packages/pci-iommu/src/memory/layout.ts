@@ -70,7 +70,11 @@ function ramSpans(holes: readonly Hole[], ramBytes: number): Span[] {
   const mmio = holes.find((hole) => hole.end > ONE_MIB && hole.start < FOUR_GIB)?.start ?? FOUR_GIB;
   let left = ramBytes;
   let at = 0;
-  for (const hole of mergeSpans([...holes, { start: mmio, end: FOUR_GIB }, { start: Number.MAX_SAFE_INTEGER, end: Infinity }])) {
+  for (const hole of mergeSpans([
+    ...holes,
+    { start: mmio, end: FOUR_GIB },
+    { start: Number.MAX_SAFE_INTEGER, end: Infinity },
+  ])) {
     const bytes = Math.min(left, hole.start - at);
     if (bytes > 0) spans.push({ kind: 'ram', start: at, end: at + bytes, bars: [] });
     left -= Math.max(0, bytes);
@@ -90,7 +94,11 @@ function number(spans: readonly Span[]): readonly MemoryRegion[] {
     return region;
   });
   if (next > MAX_FRAMES) {
-    throw new KernelError('ENOMEM', 'layOutMemory', `RAM and BARs have ${next} pages, at most ${MAX_FRAMES} can be numbered`);
+    throw new KernelError(
+      'ENOMEM',
+      'layOutMemory',
+      `RAM and BARs have ${next} pages, at most ${MAX_FRAMES} can be numbered`,
+    );
   }
   return regions;
 }

@@ -5,7 +5,7 @@ import type { RunList } from './run-list.ts';
 export function copyRuns(mem: Mem, dst: RunList, src: RunList): number {
   const total = Math.min(dst.total, src.total);
   let [d, dUsed, s, sUsed] = [0, 0, 0, 0];
-  for (let moved = 0; moved < total; ) {
+  for (let moved = 0; moved < total;) {
     const n = Math.min(dst.bytes[d]! - dUsed, src.bytes[s]! - sUsed, total - moved);
     mem.copy(dst.at[d]! + dUsed, src.at[s]! + sUsed, n);
     moved += n;
@@ -38,6 +38,24 @@ export function readRuns(mem: Mem, src: RunList, into: Uint8Array): number {
     done += n;
   }
   return done;
+}
+
+/** Copies the pieces to a byte offset of the arena. */
+export function gatherRuns(mem: Mem, src: RunList, to: number): void {
+  let done = 0;
+  for (let i = 0; i < src.count; i++) {
+    mem.copy(to + done, src.at[i]!, src.bytes[i]!);
+    done += src.bytes[i]!;
+  }
+}
+
+/** Copies from a byte offset of the arena into the pieces. */
+export function scatterRuns(mem: Mem, dst: RunList, from: number): void {
+  let done = 0;
+  for (let i = 0; i < dst.count; i++) {
+    mem.copy(dst.at[i]!, from + done, dst.bytes[i]!);
+    done += dst.bytes[i]!;
+  }
 }
 
 /** Sets every byte of the pieces. */

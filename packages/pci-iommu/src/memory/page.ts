@@ -7,17 +7,22 @@ export const MAX_FRAMES = 2 ** 30;
 
 /** Whether `value` is a whole multiple of a page. */
 export function isPageAligned(value: number): boolean {
-  return value % PAGE_SIZE === 0;
+  return Math.floor(value / PAGE_SIZE) * PAGE_SIZE === value;
 }
 
 /** The page boundary at or below `value`. */
 export function pageDown(value: number): number {
-  return value - (value % PAGE_SIZE);
+  return Math.floor(value / PAGE_SIZE) * PAGE_SIZE;
 }
 
 /** The page boundary at or above `value`. */
 export function pageUp(value: number): number {
   return Math.ceil(value / PAGE_SIZE) * PAGE_SIZE;
+}
+
+/** Distance of `value` from the page boundary at or below it. Faster than `%`, which is slow above 2^31. */
+export function pageOffset(value: number): number {
+  return value - Math.floor(value / PAGE_SIZE) * PAGE_SIZE;
 }
 
 /** Number of the page that holds address `value`. Exact to 2^53. */

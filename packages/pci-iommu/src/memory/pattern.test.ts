@@ -16,8 +16,10 @@ function setup(machine: ReturnType<typeof testMachine>) {
   };
   return {
     memory,
-    write: (at: number, length: number, range: { owner: number; epoch: number; offset: number }) => table.write(runs(at, length, true), range),
-    check: (at: number, length: number, range: { owner: number; epoch: number; offset: number }) => table.check(runs(at, length, false), range),
+    write: (at: number, length: number, range: { owner: number; epoch: number; offset: number }) =>
+      table.write(runs(at, length, true), range),
+    check: (at: number, length: number, range: { owner: number; epoch: number; offset: number }) =>
+      table.check(runs(at, length, false), range),
   };
 }
 

@@ -91,7 +91,7 @@ export class PatternTable {
   #each(runs: RunList, start: number, fn: (at: number, offset: number, bytes: number) => boolean): void {
     let offset = start;
     for (let i = 0; i < runs.count; i++) {
-      for (let done = 0; done < runs.bytes[i]!; ) {
+      for (let done = 0; done < runs.bytes[i]!;) {
         const bytes = Math.min(runs.bytes[i]! - done, PAGE_SIZE - (offset % PAGE_SIZE));
         if (!fn(runs.at[i]! + done, offset, bytes)) return;
         done += bytes;
@@ -109,7 +109,8 @@ export class PatternTable {
     const header = head > 0 ? this.#headerOf(range, page) : this.#header;
     for (let i = 0; i < head; i++) if (u8[at + i] !== header[inPage + i]) return i;
     const body = this.#bodyAt(range, page) + inPage;
-    if (bytes === head || this.#mem.hash(at + head, bytes - head) === this.#mem.hash(body + head, bytes - head)) return -1;
+    if (bytes === head || this.#mem.hash(at + head, bytes - head) === this.#mem.hash(body + head, bytes - head))
+      return -1;
     for (let i = head; i < bytes; i++) if (u8[at + i] !== u8[body + i]) return i;
     return -1;
   }
@@ -118,7 +119,8 @@ export class PatternTable {
     const { u8 } = this.#mem;
     const page = Math.floor(offset / PAGE_SIZE);
     const where = (offset % PAGE_SIZE) + bad;
-    const expectedByte = where < HEADER_BYTES ? this.#headerOf(range, page)[where]! : u8[this.#bodyAt(range, page) + where]!;
+    const expectedByte =
+      where < HEADER_BYTES ? this.#headerOf(range, page)[where]! : u8[this.#bodyAt(range, page) + where]!;
     const whole = offset % PAGE_SIZE === 0 && bytes >= HEADER_BYTES;
     const stamp = whole ? readHeader(this.#mem.read(at, HEADER_BYTES)) : null;
     return {
@@ -149,7 +151,7 @@ export class PatternTable {
     let mix = Math.imul(stamp.owner ^ 0x9e37_79b9, 0x85eb_ca6b) ^ Math.imul(stamp.epoch, 0xc2b2_ae35);
     mix = Math.imul(mix ^ (mix >>> 15) ^ page, 0x27d4_eb2f);
     mix = Math.imul(mix ^ (mix >>> 13), 0x85eb_ca6b);
-    return this.#table + ((mix ^ (mix >>> 16)) >>> 0) % STARTS * 4;
+    return this.#table + (((mix ^ (mix >>> 16)) >>> 0) % STARTS) * 4;
   }
 
   #headerOf(stamp: PatternStamp, page: number): Uint8Array {

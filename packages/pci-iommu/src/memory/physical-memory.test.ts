@@ -30,7 +30,9 @@ describe('PhysicalMemory', () => {
     const memory = smallMemory(machine);
     memory.cpuFill(0x3000, 0xaa, 8192);
     memory.cpuCopy(BIG_BAR + 100, 0x3000, 8192);
-    expect(memory.cpuRead(BIG_BAR + 99, 8194)).toEqual(Uint8Array.from({ length: 8194 }, (_, i) => (i === 0 || i === 8193 ? 0 : 0xaa)));
+    expect(memory.cpuRead(BIG_BAR + 99, 8194)).toEqual(
+      Uint8Array.from({ length: 8194 }, (_, i) => (i === 0 || i === 8193 ? 0 : 0xaa)),
+    );
   });
 
   test('pages that are touched together are one piece', () => {
@@ -131,37 +133,43 @@ describe('RAM allocator', () => {
 
   test('agrees with a model', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(3), fc.integer({ min: 1, max: 40 }), fc.nat(3)), { maxLength: 80 }), (steps) => {
-        using machine = testMachine();
-        const { ram } = smallMemory(machine, 256 * 4096);
-        const owned = new Map<number, number>();
-        const taken = new Set<number>();
-        for (const [what, count, alignBits] of steps) {
-          if (what === 0 && owned.size > 0) {
-            const [at, pages] = [...owned][count % owned.size]!;
-            ram.free(at, pages);
-            owned.delete(at);
-            for (let i = 0; i < pages; i++) taken.delete(at / 4096 + i);
-            continue;
+      fc.property(
+        fc.array(fc.tuple(fc.nat(3), fc.integer({ min: 1, max: 40 }), fc.nat(3)), { maxLength: 80 }),
+        (steps) => {
+          using machine = testMachine();
+          const { ram } = smallMemory(machine, 256 * 4096);
+          const owned = new Map<number, number>();
+          const taken = new Set<number>();
+          for (const [what, count, alignBits] of steps) {
+            if (what === 0 && owned.size > 0) {
+              const [at, pages] = [...owned][count % owned.size]!;
+              ram.free(at, pages);
+              owned.delete(at);
+              for (let i = 0; i < pages; i++) taken.delete(at / 4096 + i);
+              continue;
+            }
+            const align = 2 ** alignBits;
+            const fits = (at: number): boolean =>
+              Array.from({ length: count }, (_, i) => at + i).every(
+                (page) => page > 0 && page < 256 && !taken.has(page),
+              );
+            let expected = -1;
+            for (let page = 0; page < 256 && expected < 0; page += align) if (fits(page)) expected = page;
+            if (expected < 0) {
+              expect(() => ram.alloc(count, align)).toThrow(/ENOMEM/u);
+              continue;
+            }
+            const at = ram.alloc(count, align);
+            expect(at / 4096).toBe(expected);
+            owned.set(at, count);
+            for (let i = 0; i < count; i++) taken.add(at / 4096 + i);
           }
-          const align = 2 ** alignBits;
-          const fits = (at: number): boolean => Array.from({ length: count }, (_, i) => at + i).every((page) => page > 0 && page < 256 && !taken.has(page));
-          let expected = -1;
-          for (let page = 0; page < 256 && expected < 0; page += align) if (fits(page)) expected = page;
-          if (expected < 0) {
-            expect(() => ram.alloc(count, align)).toThrow(/ENOMEM/u);
-            continue;
-          }
-          const at = ram.alloc(count, align);
-          expect(at / 4096).toBe(expected);
-          owned.set(at, count);
-          for (let i = 0; i < count; i++) taken.add(at / 4096 + i);
-        }
-        expect(ram.usedPages).toBe(taken.size);
-        expect(ram.countUsed()).toBe(taken.size);
-        for (const [at, pages] of owned) ram.free(at, pages);
-        expect(ram.usedAddresses(1)).toEqual([]);
-      }),
+          expect(ram.usedPages).toBe(taken.size);
+          expect(ram.countUsed()).toBe(taken.size);
+          for (const [at, pages] of owned) ram.free(at, pages);
+          expect(ram.usedAddresses(1)).toEqual([]);
+        },
+      ),
       { numRuns: 60 },
     );
   });

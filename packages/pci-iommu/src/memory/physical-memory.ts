@@ -103,29 +103,40 @@ export class PhysicalMemory {
 
   /** {@link resolve} for a range that is inside one region. */
   resolveIn(region: MemoryRegion, runs: RunList, paddr: number, length: number, write: boolean): void {
-    let offset = (paddr - region.start) % PAGE_SIZE;
-    let frame = region.frame + Math.floor((paddr - region.start) / PAGE_SIZE);
+    const page = Math.floor((paddr - region.start) / PAGE_SIZE);
+    let offset = paddr - region.start - page * PAGE_SIZE;
+    let frame = region.frame + page;
     for (let left = length; left > 0; frame++) {
       const bytes = Math.min(left, PAGE_SIZE - offset);
-      let at = this.store.offsetOf(frame);
-      if (at === 0) {
-        if (write) {
-          this.store.back(frame, Math.ceil((offset + left) / PAGE_SIZE));
-          at = this.store.offsetOf(frame);
-        } else {
-          at = this.store.zeroPage;
-        }
-      }
-      runs.push(at + offset, bytes);
+      this.resolveFrame(runs, frame, offset, bytes, write, left);
       left -= bytes;
       offset = 0;
     }
+  }
+
+  /**
+   * {@link resolve} for `bytes` bytes at `offset` in one frame.
+   * @param ahead - how many bytes of the frames from there on are about to be written: they get their backing in a row
+   */
+  resolveFrame(runs: RunList, frame: number, offset: number, bytes: number, write: boolean, ahead: number): void {
+    let at = this.store.offsetOf(frame);
+    if (at === 0) {
+      if (write) {
+        this.store.back(frame, Math.ceil((offset + ahead) / PAGE_SIZE));
+        at = this.store.offsetOf(frame);
+      } else at = this.store.zeroPage;
+    }
+    runs.push(at + offset, bytes);
   }
 
   #resolve(runs: RunList, paddr: number, length: number, write: boolean): RunList {
     runs.clear();
     const done = this.resolve(runs, paddr, length, write);
     if (done === length) return runs;
-    throw new KernelError('EFAULT', 'phys_access', `no memory at 0x${(paddr + done).toString(16)} (range of ${length} bytes at 0x${paddr.toString(16)})`);
+    throw new KernelError(
+      'EFAULT',
+      'phys_access',
+      `no memory at 0x${(paddr + done).toString(16)} (range of ${length} bytes at 0x${paddr.toString(16)})`,
+    );
   }
 }

@@ -72,7 +72,11 @@ export class RamAllocator {
         if (run === from && (from === hint || bit === 0)) RamStruct.hint.set(mem, this.#at, run + count);
         return region.start + (run - bit) * PAGE_SIZE;
       }
-      throw new KernelError('ENOMEM', 'alloc_pages', `no ${count} free pages in a row (${this.freePages} of ${this.totalPages} are free)`);
+      throw new KernelError(
+        'ENOMEM',
+        'alloc_pages',
+        `no ${count} free pages in a row (${this.freePages} of ${this.totalPages} are free)`,
+      );
     });
   }
 
@@ -97,6 +101,12 @@ export class RamAllocator {
   isAllocated(paddr: number, count = 1): boolean {
     const bit = this.#bitOf(paddr, count);
     return bit >= 0 && nextClearBit(this.#machine.mem.i32, this.#bits, bit, bit + count) === bit + count;
+  }
+
+  /** {@link isAllocated} for one frame of a region of RAM. */
+  isFrameAllocated(region: MemoryRegion, frame: number): boolean {
+    const bit = this.#bitOfRegion[region.index]! + frame - region.frame;
+    return ((this.#machine.mem.i32[this.#bits + (bit >>> 5)]! >>> (bit & 31)) & 1) === 1;
   }
 
   /** {@link isAllocated} for every page that a range of bytes inside one region of RAM touches. */

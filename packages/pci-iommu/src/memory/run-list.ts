@@ -21,7 +21,7 @@ export class RunList {
   push(at: number, bytes: number): void {
     const last = this.count - 1;
     this.total += bytes;
-    if (last >= 0 && this.at[last]! + this.bytes[last]! === at) {
+    if (last >= 0 && at === this.at[last]! + this.bytes[last]!) {
       this.bytes[last] = this.bytes[last]! + bytes;
       return;
     }

@@ -26,8 +26,9 @@ export class Domains {
   readonly #context: DomainsContext;
   readonly #p: number;
   readonly #lock: Mutex;
-  /** This thread's handles, by function index, and the ref that each was made for. */
-  readonly #handles: (IommuDomain | undefined)[] = [];
+  /** This thread's handles, by function index: of the default domain, and of the last other one. */
+  readonly #defaults: (IommuDomain | undefined)[] = [];
+  readonly #others: (IommuDomain | undefined)[] = [];
 
   constructor(context: DomainsContext) {
     const { machine } = context;
@@ -39,12 +40,11 @@ export class Domains {
   /** The domain that a function is attached to. @throws KernelError ENOMEM when it must be made first */
   of(fn: TopologyFunction): IommuDomain {
     const { machine, map } = this.#context;
-    const domain = F.domain.load(machine.mem, this.#context.stateOf(fn)) || this.#defaultOf(fn);
-    const known = this.#handles[fn.index];
+    const domain = F.domain.get(machine.mem, this.#context.stateOf(fn));
+    if (domain === 0) return (this.#defaults[fn.index] ??= new IommuDomain(machine, map, this.#defaultOf(fn)));
+    const known = this.#others[fn.index];
     if (known !== undefined && known.ref === domain) return known;
-    const handle = new IommuDomain(machine, map, domain);
-    this.#handles[fn.index] = handle;
-    return handle;
+    return (this.#others[fn.index] = new IommuDomain(machine, map, domain));
   }
 
   /** Attaches a function to a domain; `null` is its default domain. */
@@ -81,7 +81,12 @@ export class Domains {
     return this.#lock.with(() => {
       const again = F.defaultDomain.load(machine.mem, p);
       if (again !== 0) return again;
-      const domain = IommuDomain.create(machine, map, { type: 'dma', iotlb, owner: fn.index, reserved: reservedFor(fn) });
+      const domain = IommuDomain.create(machine, map, {
+        type: 'dma',
+        iotlb,
+        owner: fn.index,
+        reserved: reservedFor(fn),
+      });
       F.defaultDomain.store(machine.mem, p, domain.ref);
       return domain.ref;
     });

@@ -33,7 +33,9 @@ describe('P2pState', () => {
     expect(twin.p2p.mapType(twin.function(NODE.A0).topology, twin.function(NODE.B).topology)).toBe(P2pMapType.BUS_ADDR);
     twin.function(NODE.D1).config.acsControl = 0x04;
     expect(pci.p2p.mapType(pci.function(NODE.A0).topology, pci.function(NODE.B).topology)).toBe(P2pMapType.BUS_ADDR);
-    expect(pci.p2p.mapType(pci.function(NODE.A0).topology, pci.function(NODE.C).topology)).toBe(P2pMapType.THRU_HOST_BRIDGE);
+    expect(pci.p2p.mapType(pci.function(NODE.A0).topology, pci.function(NODE.C).topology)).toBe(
+      P2pMapType.THRU_HOST_BRIDGE,
+    );
     pci.p2p.release(pci.function(NODE.A0).topology);
   });
 

@@ -114,7 +114,7 @@ export class P2pState {
     const result = calcMapTypeAndDistance(this.topology, provider, client, this.#acs);
     const { mem } = this.#machine;
     const { word, shift } = this.#slot(provider, client);
-    for (let old = word === 0 ? 0 : atomicLoad(mem, word); word !== 0; ) {
+    for (let old = word === 0 ? 0 : atomicLoad(mem, word); word !== 0;) {
       const seen = atomicCas(mem, word, old, (old & ~((2 ** BITS - 1) << shift)) | (result.mapType << shift));
       if (seen === old) break;
       old = seen;

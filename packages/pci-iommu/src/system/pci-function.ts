@@ -4,7 +4,13 @@ import { ConfigSpace, FunctionFlag, FunctionReset } from '../config-space/index.
 import { FunctionStruct } from '../config-space/function-state.ts';
 import { DmaPort } from '../dma/index.ts';
 import type { DmaDevice, IommuDomain } from '../iommu/index.ts';
-import { type AcsRegisters, type BarDescription, type FunctionKind, isDecodedMemory, type TopologyFunction } from '../topology/index.ts';
+import {
+  type AcsRegisters,
+  type BarDescription,
+  type FunctionKind,
+  isDecodedMemory,
+  type TopologyFunction,
+} from '../topology/index.ts';
 import type { PciSystem } from './pci-system.ts';
 
 const F = FunctionStruct;

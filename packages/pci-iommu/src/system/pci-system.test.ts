@@ -1,7 +1,8 @@
 import { Device } from '@dmabuf-emu/core';
-import { Machine, UsageError } from '@dmabuf-emu/shm';
+import { Machine, setSyncHook, UsageError } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, test } from 'vitest';
+import { resetTogether } from '../config-space/index.ts';
 import { IommuProt } from '../iommu/index.ts';
 import { exportRanges } from '../mapping/test-exporter.ts';
 import { TopologyError } from '../topology/index.ts';
@@ -32,7 +33,10 @@ describe('PciSystem', () => {
     using machine = testMachine();
     const pci = PciSystem.create(machine, { topology: name, iommu });
     const [first] = pci.topology.memoryBars;
-    expect(pci.functions[first!.fn.index]!.bar(first!.bar.index)).toMatchObject({ start: first!.bar.start, isMemory: true });
+    expect(pci.functions[first!.fn.index]!.bar(first!.bar.index)).toMatchObject({
+      start: first!.bar.start,
+      isMemory: true,
+    });
     expect(machine.verify().ok).toBe(true);
   });
 
@@ -89,7 +93,12 @@ describe('PciSystem', () => {
     const wide = iommu.iovaAlloc(2 ** 37, 2 ** 38 - 1);
     expect(wide).toBe(2 ** 37);
     expect(iommu.iovaAlloc(2 ** 36, 2 ** 37 - 1)).toBe(0);
-    for (const [iova, size] of [[0xc000_0000, 0x4000_0000], [0x4000_0000, 0x4000_0000], [wide, 2 ** 37]] as const) iommu.iovaFree(iova, size);
+    for (const [iova, size] of [
+      [0xc000_0000, 0x4000_0000],
+      [0x4000_0000, 0x4000_0000],
+      [wide, 2 ** 37],
+    ] as const)
+      iommu.iovaFree(iova, size);
   });
 
   test('a function without FLR that is alone on its bus can be reset by the bus', () => {
@@ -102,8 +111,36 @@ describe('PciSystem', () => {
   });
 });
 
+test('functions of one device are reset together, and come back as they were', () => {
+  using machine = testMachine();
+  const pci = testSystem(machine, { iommu: false });
+  const [a0, a1, b] = [NODE.A0, NODE.A1, NODE.B].map((bdf) => pci.function(bdf));
+  const seen: string[] = [];
+  const former = setSyncHook((label) => {
+    if (label !== 'pci.bus-reset') return;
+    seen.push(`${a0!.config.inReset} ${a1!.config.inReset} ${b!.config.inReset}`);
+    b!.dma.tryReadInto(BAR.A, new Uint8Array(1));
+    seen.push(b!.dma.fault?.reason ?? '');
+  });
+  resetTogether([a0!.reset, a1!.reset]);
+  setSyncHook(former);
+  expect(seen).toEqual(['true true false', 'target is in reset']);
+  expect([a0!.config.command, a0!.config.memoryEnabled, a0!.reset.count, b!.reset.count]).toEqual([6, true, 1, 0]);
+  expect(b!.dma.tryReadInto(BAR.A, new Uint8Array(1))).toBe(1);
+});
+
+test('the pattern behind a physical range can be checked without a device', () => {
+  using machine = testMachine();
+  const pci = testSystem(machine, { iommu: false });
+  const stamp = { owner: 1, epoch: 2, offset: 0 };
+  pci.function(NODE.B).dma.writePattern(BAR.A, 8192, stamp);
+  expect(pci.patternAt(BAR.A, 8192, stamp)).toBeNull();
+  expect(pci.patternAt(BAR.A, 8192, { ...stamp, epoch: 3 })).toMatchObject({ problem: 'lost', offset: 8 });
+  expect(() => pci.patternAt(0x70_0000_0000, 1, stamp)).toThrow(expect.objectContaining({ code: 'EFAULT' }));
+});
+
 describe('domains', () => {
-  test('a function can be lent to a domain of one\'s own and comes back', () => {
+  test("a function can be lent to a domain of one's own and comes back", () => {
     using machine = testMachine();
     const pci = testSystem(machine);
     const c = pci.function(NODE.C);
@@ -159,7 +196,10 @@ describe('verify', () => {
         iommu.iovaFree(at, 12_288);
       };
     });
-    expect(iova).toEqual([`iommu-mapping: 2 pages are mapped in the domain of ${NODE.B}`, `iova: 4 pages of IOVAs of the domain of ${NODE.B} were not given back`]);
+    expect(iova).toEqual([
+      `iommu-mapping: 2 pages are mapped in the domain of ${NODE.B}`,
+      `iova: 4 pages of IOVAs of the domain of ${NODE.B} were not given back`,
+    ]);
     const ram = leaksOf((pci) => {
       const at = pci.memory.allocPages(5);
       return () => pci.memory.freePages(at, 5);
@@ -194,8 +234,13 @@ describe('verify', () => {
     machine.reap(dead.tid);
     const report = machine.verify();
     expect(report.leaks).toEqual([]);
-    expect(report.damage).toEqual([`iommu-mapping: 1 pages are mapped in the domain of ${NODE.B}`, `iova: 1 pages of IOVAs of the domain of ${NODE.B} were not given back`]);
+    expect(report.damage).toEqual([
+      `iommu-mapping: 1 pages are mapped in the domain of ${NODE.B}`,
+      `iova: 1 pages of IOVAs of the domain of ${NODE.B} were not given back`,
+    ]);
     expect(pci.function(NODE.B).iommu.iova!.ranges()).toEqual(expect.arrayContaining([[kept / 4096, kept / 4096 + 1]]));
-    expect(pci.function(NODE.B).iommu.iova!.ranges()).not.toEqual(expect.arrayContaining([[recycled / 4096, kept / 4096 + 1]]));
+    expect(pci.function(NODE.B).iommu.iova!.ranges()).not.toEqual(
+      expect.arrayContaining([[recycled / 4096, kept / 4096 + 1]]),
+    );
   });
 });

@@ -1,10 +1,17 @@
 import { Device } from '@dmabuf-emu/core';
-import { atomicAdd, atomicLoad, type Machine, UsageError } from '@dmabuf-emu/shm';
+import { atomicAdd, KernelError, type Machine, UsageError } from '@dmabuf-emu/shm';
 import { PciCommand } from '../config-space/index.ts';
-import { FunctionStruct, functionStateAt } from '../config-space/function-state.ts';
+import { FunctionStruct, functionStates } from '../config-space/function-state.ts';
 import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
 import { type DomainOptions, IommuDomain } from '../iommu/index.ts';
-import { layOutMemory, PatternTable, PhysicalMemory } from '../memory/index.ts';
+import {
+  layOutMemory,
+  type PatternMismatch,
+  type PatternRange,
+  PatternTable,
+  PhysicalMemory,
+  RunList,
+} from '../memory/index.ts';
 import { defaultAcsControl } from '../p2pdma/index.ts';
 import { ACS_REDIRECT_MASK, Topology, type TopologyFunction } from '../topology/index.ts';
 import { Domains } from './domains.ts';
@@ -47,12 +54,14 @@ export class PciSystem implements DmaBus {
   readonly functions: readonly PciFunction[];
   readonly checks: boolean;
   readonly #acsEpoch: number;
+  readonly #states: number;
 
   private constructor(machine: Machine, config: PciConfig) {
     this.machine = machine;
     this.config = config;
     this.checks = config.checks;
     this.topology = new Topology(config.topology);
+    this.#states = functionStates(machine, this.topology.functions.length);
     this.memory = new PhysicalMemory(machine, layOutMemory(this.topology, config.ramBytes), config.backingBytes);
     this.faults = new FaultLog(machine);
     this.grants = new GrantTable(machine, this.topology.functions.length);
@@ -68,12 +77,14 @@ export class PciSystem implements DmaBus {
     this.router = new Router(
       this.topology,
       (fn) => F.acsControl.load(machine.mem, this.stateOf(fn)),
-      () => atomicLoad(machine.mem, this.#acsEpoch),
+      () => machine.mem.i32[this.#acsEpoch]!,
     );
     const redirects = (fn: TopologyFunction): boolean =>
       (F.acsControl.load(machine.mem, this.stateOf(fn)) & ACS_REDIRECT_MASK) !== 0;
     this.p2p = new P2pState(machine, this.topology, { redirects }, (fn) => this.stateOf(fn));
-    this.functions = this.topology.functions.map((fn) => new PciFunction(this, fn, this.stateOf(fn), this.#isAloneOnBus(fn)));
+    this.functions = this.topology.functions.map(
+      (fn) => new PciFunction(this, fn, this.stateOf(fn), this.#isAloneOnBus(fn)),
+    );
     machine.onVerify('pci-iommu', (report) => verifyPci(this, report));
     machine.onReap('pci-iommu', (task) => reapPci(this, task));
   }
@@ -83,6 +94,7 @@ export class PciSystem implements DmaBus {
    * @throws UsageError when it has one already; TopologyError for a bad description; KernelError ENOMEM, EINVAL
    */
   static create(machine: Machine, options: PciOptions): PciSystem {
+    if (loadConfig(machine) !== null) throw new UsageError('this machine has a PCI side already: use PciSystem.of');
     const config = resolvePciOptions(machine, options);
     const system = new PciSystem(machine, config);
     storeConfig(machine, config);
@@ -111,7 +123,11 @@ export class PciSystem implements DmaBus {
 
   /** A domain for somebody who fills it by himself. @kernel iommu_paging_domain_alloc @throws KernelError ENOMEM, EINVAL */
   createDomain(options: Partial<DomainOptions> = {}): IommuDomain {
-    return IommuDomain.create(this.machine, this.memory.map, { type: 'unmanaged', iotlb: this.config.iotlb, ...options });
+    return IommuDomain.create(this.machine, this.memory.map, {
+      type: 'unmanaged',
+      iotlb: this.config.iotlb,
+      ...options,
+    });
   }
 
   /** Takes a function out of service whose engine died in the middle of something: it is removed and its domain blocked. */
@@ -129,8 +145,16 @@ export class PciSystem implements DmaBus {
     return this.grants.retire(dmabuf);
   }
 
+  /** Compares a physical range with the pattern of part of a buffer; `null` when it is right. @throws KernelError EFAULT */
+  patternAt(paddr: number, length: number, range: PatternRange): PatternMismatch | null {
+    const runs = new RunList();
+    const resolved = this.memory.resolve(runs, paddr, length, false);
+    if (resolved === length) return this.patterns.check(runs, range);
+    throw new KernelError('EFAULT', 'phys_access', `no memory at 0x${(paddr + resolved).toString(16)}`);
+  }
+
   accessOf(fn: TopologyFunction): number {
-    return F.access.load(this.machine.mem, this.stateOf(fn));
+    return F.access.get(this.machine.mem, this.stateOf(fn));
   }
 
   domainOf(fn: TopologyFunction): IommuDomain {
@@ -148,7 +172,7 @@ export class PciSystem implements DmaBus {
 
   /** Word of a function's state. */
   stateOf(fn: TopologyFunction): number {
-    return functionStateAt(this.machine, fn.index, this.topology.functions.length);
+    return this.#states + fn.index * F.$words;
   }
 
   /** Registers as firmware and kernel leave them, and the device that drivers bind to. */
@@ -173,4 +197,3 @@ export class PciSystem implements DmaBus {
     return bridge !== null && !fn.isVirtualFunction && this.topology.children(bridge).length === 1;
   }
 }
-

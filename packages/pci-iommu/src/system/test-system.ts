@@ -1,6 +1,14 @@
 import type { Machine } from '@dmabuf-emu/shm';
 import type { AcsKnowledge, CpuDescription, MachineDescription } from '../topology/index.ts';
-import { AMD_ZEN, NODE, testBar, testBridge, testFunction, testHostBridge, testMachine } from '../topology/test-machine.ts';
+import {
+  AMD_ZEN,
+  NODE,
+  testBar,
+  testBridge,
+  testFunction,
+  testHostBridge,
+  testMachine,
+} from '../topology/test-machine.ts';
 import type { PciOptions } from './options.ts';
 import { PciSystem } from './pci-system.ts';
 
@@ -49,7 +57,10 @@ export function smallTopology(options: SmallOptions = {}): MachineDescription {
       testBridge(NODE.D1, 'downstream-port', [0x04, 0x04], { acs }),
       testFunction(NODE.A0, 'endpoint', {
         ...endpoint,
-        bars: [testBar(BAR.A, BAR.A_BYTES), testBar(BAR.A2, BAR.A2_BYTES, { index: 2, kind: 'mem32', prefetchable: false })],
+        bars: [
+          testBar(BAR.A, BAR.A_BYTES),
+          testBar(BAR.A2, BAR.A2_BYTES, { index: 2, kind: 'mem32', prefetchable: false }),
+        ],
       }),
       testFunction(NODE.A1, 'endpoint', endpoint),
       testFunction(NODE.B, 'endpoint', { ...endpoint, bars: [testBar(BAR.B, BAR.SMALL_BYTES)] }),

@@ -27,7 +27,8 @@ function traffic(machine: Machine, job: TrafficJob): number {
   let size = 0;
   const exporter = defineExporter({
     name: `traffic-${job.seed}`,
-    map: (attachment, direction) => physVecToSgt(attachment, pci.p2p.provider(owner.topology, 0), ranges, size, direction),
+    map: (attachment, direction) =>
+      physVecToSgt(attachment, pci.p2p.provider(owner.topology, 0), ranges, size, direction),
     unmap: (attachment, sgt, direction) => freeSgt(attachment, sgt, direction),
     release: () => undefined,
   });
@@ -36,7 +37,11 @@ function traffic(machine: Machine, job: TrafficJob): number {
   for (let round = 0; round < job.rounds; round++) {
     ranges.length = 0;
     const half = job.bytes / 2;
-    for (const start of [0, half]) ranges.push({ paddr: bar.start + job.offset + start + random.below(16) * 4096, len: (1 + random.below(8)) * 4096 });
+    for (const start of [0, half])
+      ranges.push({
+        paddr: bar.start + job.offset + start + random.below(16) * 4096,
+        len: (1 + random.below(8)) * 4096,
+      });
     size = ranges[0]!.len + ranges[1]!.len;
     const client = pci.function(random.pick(job.engines));
     const dmabuf = DmaBuf.export(machine, { ops: exporter, priv: 1, size });

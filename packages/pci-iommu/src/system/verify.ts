@@ -18,11 +18,16 @@ function verifyDomains(system: PciSystem, report: VerifyBuilder, deaths: boolean
   let pages = 0;
   for (const ref of machine.slab(DomainStruct).live()) {
     const domain = new IommuDomain(machine, memory.map, ref);
-    const name = domain.owner >= 0 ? `domain of ${system.functions[domain.owner]!.bdf}` : `${domain.type} domain ${ref}`;
-    for (const error of domain.audit()) report.error(`${name}: ${error}`);
+    const name =
+      domain.owner >= 0 ? `domain of ${system.functions[domain.owner]!.bdf}` : `${domain.type} domain ${ref}`;
+    for (const error of domain.audit()) {
+      if (deaths) report.damage('iommu-domain', `${name}: ${error}`);
+      else report.error(`${name}: ${error}`);
+    }
     pages += domain.mappedPages;
     if (domain.type === 'unmanaged') found(report, deaths, 'iommu-domain', `${name} was not destroyed`);
-    else if (domain.mappedPages > 0) found(report, deaths, 'iommu-mapping', `${domain.mappedPages} pages are mapped in the ${name}`);
+    else if (domain.mappedPages > 0)
+      found(report, deaths, 'iommu-mapping', `${domain.mappedPages} pages are mapped in the ${name}`);
     const live = domain.iova?.livePages() ?? 0;
     if (live !== 0) found(report, deaths, 'iova', `${live} pages of IOVAs of the ${name} were not given back`);
     report.count('iommu.tables', domain.tableCount);
@@ -44,10 +49,19 @@ function verifyMemory(system: PciSystem, report: VerifyBuilder, deaths: boolean)
   const used = ram.usedPages;
   report.count('ram.pages', used);
   report.count('memory.backing-pages', usage.usedPages);
-  if (ram.countUsed() !== used) report.error(`RAM: ${ram.countUsed()} pages are allocated, the counter says ${used}`);
+  if (ram.countUsed() !== used) {
+    const text = `${ram.countUsed()} pages are allocated, the counter says ${used}`;
+    if (deaths) report.damage('ram', text);
+    else report.error(`RAM: ${text}`);
+  }
   if (used === 0) return;
   const places = ram.usedAddresses(SHOWN).map((address) => `0x${address.toString(16)}`);
-  found(report, deaths, 'ram', `${used} pages of RAM were not freed: ${places.join(', ')}${used > SHOWN ? ', ...' : ''}`);
+  found(
+    report,
+    deaths,
+    'ram',
+    `${used} pages of RAM were not freed: ${places.join(', ')}${used > SHOWN ? ', ...' : ''}`,
+  );
 }
 
 /** What a dead task may have left is damage, anything else a leak. */
@@ -55,4 +69,3 @@ function found(report: VerifyBuilder, dead: boolean, kind: string, text: string)
   if (dead) report.damage(kind, text);
   else report.leak(kind, text);
 }
-

@@ -85,8 +85,8 @@ export class Slab {
     i32[mag] = count;
     const p = this.#slotAt(index);
     const gen = ((i32[p]! >>> INDEX_BITS) + 1) & GEN_MASK;
-    i32[p] = gen << INDEX_BITS;
     if (this.#debug) this.#mark(index, site);
+    i32[p] = gen << INDEX_BITS;
     return (gen << INDEX_BITS) | index;
   }
 
@@ -153,6 +153,14 @@ export class Slab {
     if (!this.#debug) return undefined;
     const at = this.#debugAt(ref & INDEX_MASK);
     return { site: this.machine.string(this.#mem.i32[at]!), task: this.#mem.i32[at + 1]! };
+  }
+
+  /**
+   * Task that a live slot belongs to: `owner` where its struct names one, else whoever allocated it and may have died before
+   * it could write that down. 0 when it is not known.
+   */
+  ownerOf(ref: number, owner: number): number {
+    return owner !== 0 ? owner : (this.lastTouch(ref)?.task ?? 0);
   }
 
   /** Counts free slots in magazines and depot. The machine must be quiet. */

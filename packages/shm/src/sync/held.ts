@@ -43,14 +43,19 @@ export function noteTaken(machine: Machine): void {
   i32[last] = i32[last]! & ~ASKED;
 }
 
-/** Removes the newest note of the lock at `at`. */
+/** Removes the newest note of the lock at `at`, and runs deferred work when it was the last lock. */
 export function noteReleased(machine: Machine, at: number): void {
+  noteDropped(machine, at);
+  if (machine.hasDeferredWork) machine.flushWork();
+}
+
+/** {@link noteReleased} without the deferred work: for unlocks that have waiters to wake first. */
+export function noteDropped(machine: Machine, at: number): void {
   const { i32 } = machine.mem;
   const task = machine.taskAt;
   const last = i32[task + COUNT]! - 1;
   if (last >= 0 && i32[task + HELD + 2 * last] === at) i32[task + COUNT] = last;
   else closeGap(i32, task, at, last);
-  if (last === 0 && machine.hasDeferredWork) machine.flushWork();
 }
 
 function closeGap(i32: Int32Array, task: number, at: number, last: number): void {

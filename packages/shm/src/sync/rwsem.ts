@@ -2,7 +2,7 @@ import type { LockField } from '../arena/field.ts';
 import { KernelError } from '../errors/kernel-error.ts';
 import type { Machine } from '../machine/machine.ts';
 import { FOREVER, futexWait, futexWake, WAIT_INTERRUPTED } from './futex.ts';
-import { ASKED, HELD_READ, HELD_WRITE, noteHeld, noteReleased, noteTaken } from './held.ts';
+import { ASKED, HELD_READ, HELD_WRITE, noteDropped, noteHeld, noteReleased, noteTaken } from './held.ts';
 import { ownerDead, releasing } from './mutex.ts';
 import { syncPoint } from './sync-point.ts';
 
@@ -135,11 +135,12 @@ export class RwSemaphore {
     const { machine, at } = this;
     const { i32 } = machine.mem;
     const left = Atomics.sub(i32, at, part) - part;
-    noteReleased(machine, at);
+    noteDropped(machine, at);
     if ((left & (READERS | WRITER)) === 0 && (left & SLEEPERS) !== 0) {
       Atomics.and(i32, at, ~(SLEEPERS | WRITER_WAITS));
       futexWake(machine, at);
     } else syncPoint('rwsem.unlock', at);
+    if (machine.hasDeferredWork) machine.flushWork();
   }
 
   #fail(error: KernelError): never {

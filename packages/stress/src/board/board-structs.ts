@@ -7,6 +7,8 @@ export const MAX_ROLES = 80;
 export const MAX_BUFFERS = 256;
 /** Buffers of a run that can be told by name afterwards: the newest by inode number. */
 export const MAX_INOS = 4096;
+/** Violations whose buffer the engines remember: the newest by sequence number. */
+export const MAX_BLAMES = 512;
 /** Kinds of refusals that one role can tell apart. */
 export const MAX_REFUSALS = 24;
 

@@ -1,5 +1,5 @@
 import { WaitQueue, type Machine } from '@dmabuf-emu/shm';
-import { BoardStruct, BufferStruct, MAX_BUFFERS, MAX_INOS, MAX_ROLES, RoleStruct } from './board-structs.ts';
+import { BoardStruct, BufferStruct, MAX_BLAMES, MAX_BUFFERS, MAX_INOS, MAX_ROLES, RoleStruct } from './board-structs.ts';
 import { BufferSlot } from './buffer-slot.ts';
 import { ROLE_ENDED, RoleRecord } from './role-record.ts';
 
@@ -8,6 +8,8 @@ export const PHASE_STARTING = 0;
 export const PHASE_RUNNING = 1;
 /** Importers finish their step, give everything back and leave. */
 export const PHASE_STOPPING = 2;
+/** Everybody but the rogues has left. */
+export const PHASE_OVER = 3;
 
 const B = BoardStruct;
 const stride = (words: number): number => Math.ceil(words / 16) * 16;
@@ -21,6 +23,7 @@ export class Board {
   readonly #buffers: number;
   readonly #roles: number;
   readonly #inos: number;
+  readonly #blames: number;
   readonly #event: WaitQueue;
 
   constructor(machine: Machine) {
@@ -29,6 +32,7 @@ export class Board {
     this.#buffers = machine.root('stress.buffers', BUFFER_STRIDE * MAX_BUFFERS);
     this.#roles = machine.root('stress.roles', ROLE_STRIDE * MAX_ROLES);
     this.#inos = machine.root('stress.inos', MAX_INOS);
+    this.#blames = machine.root('stress.blames', MAX_BLAMES * 2);
     this.#event = new WaitQueue(machine, this.#at + B.event.at, 'stress.board');
   }
 
@@ -97,6 +101,19 @@ export class Board {
   placeOf(ino: number): number | undefined {
     const index = this.machine.mem.i32[this.#inos + (ino % MAX_INOS)]!;
     return index === 0 ? undefined : index - 1;
+  }
+
+  /** Notes that diagnostic `seq`, which names no buffer, came from work on the buffer at place `index`. */
+  blame(seq: number, index: number): void {
+    const at = this.#blames + (seq % MAX_BLAMES) * 2;
+    this.machine.mem.i32[at] = seq + 1;
+    this.machine.mem.i32[at + 1] = index;
+  }
+
+  /** Place of the buffer that diagnostic `seq` came from, as far as it is known. */
+  blamed(seq: number): number | undefined {
+    const at = this.#blames + (seq % MAX_BLAMES) * 2;
+    return this.machine.mem.i32[at] === seq + 1 ? this.machine.mem.i32[at + 1]! : undefined;
   }
 
   buffer(index: number): BufferSlot {

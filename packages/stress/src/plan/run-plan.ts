@@ -1,5 +1,8 @@
 import type { ExporterKind, ImporterKind, RogueKind } from '../scenario/scenario.ts';
 
+/** Pages between two buffers of a region, so that an access past the end hits nobody's data. */
+export const GUARD_PAGES = 1;
+
 /** One buffer of a run. */
 export interface BufferPlan {
   /** Position on the board. */

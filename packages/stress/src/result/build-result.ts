@@ -1,5 +1,5 @@
 import type { PciSystem } from '@dmabuf-emu/pci-iommu';
-import type { Machine, VerifyReport } from '@dmabuf-emu/shm';
+import { isKernelError, type Machine, type VerifyReport } from '@dmabuf-emu/shm';
 import type { Board } from '../board/board.ts';
 import type { CounterName } from '../board/board-structs.ts';
 import { type LogHistogram, summarise } from '../board/log-histogram.ts';
@@ -159,9 +159,14 @@ function refusalResults(plan: RunPlan, board: Board): RefusalResult[] {
 function iotlbCounts(plan: RunPlan, pci: PciSystem): { hits: number; misses: number } {
   let [hits, misses] = [0, 0];
   for (const { bdf } of plan.engines) {
-    const stats = pci.function(bdf).iommu.iotlb?.stats;
-    hits += stats?.hits ?? 0;
-    misses += stats?.misses ?? 0;
+    try {
+      const stats = pci.function(bdf).iommu.iotlb?.stats;
+      hits += stats?.hits ?? 0;
+      misses += stats?.misses ?? 0;
+    } catch (error) {
+      // A task that was killed took the lock of the domains to its grave.
+      if (!isKernelError(error, 'EOWNERDEAD')) throw error;
+    }
   }
   return { hits, misses };
 }

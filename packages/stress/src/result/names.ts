@@ -1,8 +1,8 @@
-import { DmaBuf } from '@dmabuf-emu/core';
 import type { PciSystem } from '@dmabuf-emu/pci-iommu';
-import { isKernelError, type Machine } from '@dmabuf-emu/shm';
+import type { Machine } from '@dmabuf-emu/shm';
 import type { Board } from '../board/board.ts';
 import type { RunPlan } from '../plan/run-plan.ts';
+import { isTaskOf } from '../roles/role-task.ts';
 import type { Names } from './violations.ts';
 
 /** Names of a run's engines and buffers, from its plan and its board. */
@@ -23,20 +23,18 @@ export class BoardNames implements Names {
     return this.#engines.get(functionIndex);
   }
 
+  taskOf(task: number): string | undefined {
+    return this.#plan.engines.find(({ name }) => isTaskOf(name, this.#machine.taskName(task)))?.name;
+  }
+
   bufferOf(label: string): string {
     const ino = Number(/#(\d+)$/.exec(label)?.[1] ?? Number.NaN);
     const place = Number.isInteger(ino) ? this.#board.placeOf(ino) : undefined;
-    const name = place === undefined ? undefined : this.#plan.buffers[place]?.name;
-    return name === undefined ? label : `${name} (${label})`;
+    return place === undefined ? label : (this.#plan.buffers[place]?.name ?? label);
   }
 
-  labelOf(dmabuf: number): string | undefined {
-    try {
-      const { label } = DmaBuf.of(this.#machine, dmabuf);
-      return label === 'gone' ? undefined : label;
-    } catch (error) {
-      if (!isKernelError(error)) throw error;
-      return undefined;
-    }
+  blamed(seq: number): string | undefined {
+    const place = this.#board.blamed(seq);
+    return place === undefined ? undefined : this.#plan.buffers[place]?.name;
   }
 }

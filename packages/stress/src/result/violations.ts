@@ -7,10 +7,12 @@ import type { ViolationResult } from './stress-result.ts';
 export interface Names {
   /** Name of the engine on a function, by index of the function. */
   engineOn(functionIndex: number): string | undefined;
-  /** The scenario's name of a buffer, by the label that the core gives it. */
+  /** Name of the engine that a task plays or played. */
+  taskOf(task: number): string | undefined;
+  /** The scenario's name of a buffer, by the label that the core gives it; else the label. */
   bufferOf(label: string): string;
-  /** Label of a dma-buf, by ref; undefined when it is gone. */
-  labelOf(dmabuf: number): string | undefined;
+  /** The scenario's name of the buffer that a diagnostic without one came from. */
+  blamed(seq: number): string | undefined;
 }
 
 /** Whether a fault record is what should happen: an iommufd importer's device that goes on is stopped by its IOMMU. */
@@ -37,23 +39,26 @@ export function collectViolations(machine: Machine, faults: FaultLog, plan: RunP
 }
 
 function ofRecord(record: DiagRecord, names: Names): Omit<ViolationResult, 'count'> {
+  const importer = record.importer ?? names.taskOf(record.task);
+  const buffer = record.buffer === undefined ? names.blamed(record.seq) : names.bufferOf(record.buffer);
+  const { step } = record;
   return {
     rule: record.kind === 'violation' ? record.code : `${record.kind}: ${record.code}`,
     text: record.text,
-    ...(record.importer === undefined ? {} : { importer: record.importer }),
-    ...(record.buffer === undefined ? {} : { buffer: names.bufferOf(record.buffer) }),
-    ...(record.step === undefined ? {} : { step: record.step }),
+    ...(importer === undefined ? {} : { importer }),
+    ...(buffer === undefined ? {} : { buffer }),
+    ...(step === undefined ? {} : { step: /^\d+$/.test(step) ? `revoke step ${step}` : step }),
   };
 }
 
 function ofFault(record: FaultRecord, names: Names): Omit<ViolationResult, 'count'> {
   const engine = names.engineOn(record.requester) ?? `function ${record.requester}`;
-  const label = record.grant === undefined ? undefined : names.labelOf(record.grant.dmabuf);
+  const { grant } = record;
   return {
     rule: record.kind,
     text: `DMA ${record.write ? 'write' : 'read'} of ${record.length} bytes at 0x${record.address.toString(16)} by ${engine}: ${record.reason}`,
     importer: engine,
-    buffer: label === undefined ? (record.grant?.exporter ?? 'none') : names.bufferOf(label),
+    buffer: grant === undefined ? 'none' : names.bufferOf(`${grant.exporter}#${grant.ino}`),
     step: record.write ? 'dma write' : 'dma read',
   };
 }

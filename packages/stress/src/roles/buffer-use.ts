@@ -52,9 +52,17 @@ export class BufferUse {
       record.doing('attaching', this.plan.buffer.index);
       return this.#attach();
     }
+    if (this.#slot.generation !== this.#generation) {
+      // The buffer was taken back for good, or lost: its place has another one now.
+      this.detach();
+      return 'worked';
+    }
     record.doing('working', this.plan.buffer.index);
     const session = this.#session;
+    const { diag } = this.#context.machine;
+    const before = diag.count('violation');
     const result = session.step();
+    if (diag.count('violation') !== before) this.#own();
     record.count('steps');
     board.countOp();
     const turn = this.#settle(session, result);
@@ -101,7 +109,7 @@ export class BufferUse {
         record.count('nomem');
         return 'worked';
       case 'EOWNERDEAD':
-        this.#lost();
+        this.#lost(dmabuf);
         return 'idle';
       case 'EINVAL':
         // A pinned importer that is revoked between its attach and its map is revoked for good.
@@ -132,11 +140,9 @@ export class BufferUse {
         return 'worked';
       case 'revoked':
         record.count('revoked');
-        if (this.#slot.generation !== this.#generation) this.detach();
         return 'idle';
       case 'faulted':
         record.count('faulted');
-        if (this.#slot.generation !== this.#generation) this.detach();
         return 'idle';
       case 'nomem':
         record.count('nomem');
@@ -146,8 +152,8 @@ export class BufferUse {
         this.detach();
         return 'idle';
       case 'lost':
+        this.#lost(session.dmabuf);
         this.detach();
-        this.#lost();
         return 'idle';
       case 'refused': {
         const { dmabuf } = session;
@@ -160,10 +166,24 @@ export class BufferUse {
     }
   }
 
-  #lost(): void {
-    this.#context.record.count('lost');
-    this.#slot.reportLost();
-    this.#context.board.announce();
+  /** Some rules are broken where no buffer is known, such as those of fences. Says for which one it was this time. */
+  #own(): void {
+    const { machine, board } = this.#context;
+    for (const record of machine.diag.records()) {
+      if (record.task === machine.tid && record.buffer === undefined && record.kind === 'violation') {
+        if (board.blamed(record.seq) === undefined) board.blame(record.seq, this.plan.buffer.index);
+      }
+    }
+  }
+
+  /** A task died with a lock that is needed: the buffer's, and it will be replaced; or another, and there is no help. */
+  #lost(dmabuf: DmaBuf): void {
+    const { record, board } = this.#context;
+    record.count('lost');
+    if (dmabuf.damagedBy !== 0 || dmabuf.resv.ownerDead) {
+      this.#slot.reportLost();
+      board.announce();
+    } else this.#refused = this.#generation;
   }
 
   /** The exporter said no: right for some importers, wrong for others. */
@@ -192,7 +212,7 @@ export class BufferUse {
       return dmabuf.resv.with(fn);
     } catch (error) {
       if (!isKernelError(error, 'EOWNERDEAD')) throw error;
-      this.#lost();
+      this.#lost(dmabuf);
       return false;
     }
   }

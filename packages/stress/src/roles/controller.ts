@@ -16,6 +16,11 @@ export interface ExporterUser<T extends string> {
   readonly happenings: readonly Happening<T>[];
   open(): void;
   exportBuffer(plan: BufferPlan): ExportedPlace;
+  /**
+   * A buffer was lost: nobody can tell when its memory is unused, so the next one at this place needs other memory.
+   * False when there is none left.
+   */
+  moveAway(plan: BufferPlan): boolean;
   /** Makes one thing happen. */
   fire(what: T, buffers: Map<number, HeldBuffer>): void;
   /** Everything was given back; switches the device off. */
@@ -30,6 +35,8 @@ export class Controller<T extends string> {
   readonly context: RoleContext;
   readonly plan: ControllerPlan;
   readonly buffers = new Map<number, HeldBuffer>();
+  /** Places for which there is no memory left. */
+  readonly #closed = new Set<number>();
   #user: ExporterUser<T> | undefined;
 
   constructor(context: RoleContext, plan: ControllerPlan) {
@@ -67,7 +74,7 @@ export class Controller<T extends string> {
   /** Exports every buffer that is not held and puts it on the board. */
   exportAll(): void {
     for (const plan of this.plan.buffers) {
-      if (!this.buffers.has(plan.index)) this.exportOne(plan);
+      if (!this.buffers.has(plan.index) && !this.#closed.has(plan.index)) this.exportOne(plan);
     }
   }
 
@@ -130,7 +137,8 @@ export class Controller<T extends string> {
       this.context.record.doing('replacing a lost buffer', held.plan.index);
       this.context.record.count('lost');
       this.dropOne(held.plan.index);
-      this.exportOne(held.plan);
+      if (this.#user!.moveAway(held.plan)) this.exportOne(held.plan);
+      else this.#closed.add(held.plan.index);
     }
   }
 

@@ -1,5 +1,6 @@
 import { createImporter } from '@dmabuf-emu/importers';
-import { PHASE_RUNNING, PHASE_STOPPING } from '../board/board.ts';
+import { PHASE_OVER, PHASE_RUNNING, PHASE_STOPPING } from '../board/board.ts';
+import { ROLE_ENDED } from '../board/role-record.ts';
 import type { EnginePlan } from '../plan/run-plan.ts';
 import { BufferUse } from './buffer-use.ts';
 import type { RoleContext } from './role-context.ts';
@@ -42,4 +43,15 @@ export function playEngine(context: RoleContext, plan: EnginePlan): void {
     if (board.opsReached) board.setPhase(PHASE_STOPPING);
   }
   for (const use of uses) use.detach();
+  if (plan.kind === 'rogue') awaitEnd(context);
+}
+
+/** A rogue may have kept what it should have given back. It stays, so that it can be killed for it, until nobody else waits. */
+function awaitEnd({ board, record }: RoleContext): void {
+  record.state = ROLE_ENDED;
+  board.announce();
+  while (board.phase < PHASE_OVER) {
+    record.doing('waiting for the end');
+    board.waitUntil(() => board.phase >= PHASE_OVER, NAP_MS);
+  }
 }

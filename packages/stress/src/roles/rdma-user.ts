@@ -42,6 +42,12 @@ export class RdmaUser implements ExporterUser<RdmaTrigger> {
     return { dmabuf: this.#open.exportDmaBuf(entry.pgoff), ranges: [{ paddr: entry.paddr, bytes: entry.length }] };
   }
 
+  /** The entry stays with the lost buffer; the next export allocates another. */
+  moveAway({ index }: BufferPlan): boolean {
+    this.#entries.delete(index);
+    return true;
+  }
+
   fire(what: RdmaTrigger, buffers: Map<number, HeldBuffer>): void {
     const controller = this.#controller;
     switch (what) {

@@ -22,3 +22,8 @@ export function isController(plan: ControllerPlan | EnginePlan): plan is Control
 export function taskName(role: string, starts: number): string {
   return starts === 0 ? role : `${role}.${starts + 1}`;
 }
+
+/** Whether a task of that name plays, or played, a role. */
+export function isTaskOf(role: string, task: string): boolean {
+  return task === role || (task.startsWith(`${role}.`) && /^\d+$/.test(task.slice(role.length + 1)));
+}

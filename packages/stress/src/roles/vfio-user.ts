@@ -1,7 +1,7 @@
 import { VfioDevice } from '@dmabuf-emu/exporter-vfio';
 import { PAGE_SIZE, PowerState } from '@dmabuf-emu/pci-iommu';
 import type { FaultRates } from '../scenario/scenario.ts';
-import type { BufferPlan } from '../plan/run-plan.ts';
+import { GUARD_PAGES, type BufferPlan } from '../plan/run-plan.ts';
 import type { Controller, ExporterUser } from './controller.ts';
 import type { ExportedPlace, HeldBuffer } from './held-buffer.ts';
 import type { Happening } from './timeline.ts';
@@ -16,6 +16,9 @@ const AWAY_MS = 3;
 export class VfioUser implements ExporterUser<VfioTrigger> {
   readonly happenings: readonly Happening<VfioTrigger>[];
   readonly #controller: Controller<VfioTrigger>;
+  /** Where buffers are whose first place was given up, and the first page of the region that was never used. */
+  readonly #moved = new Map<number, number>();
+  #end = 0;
   #device: VfioDevice | undefined;
 
   constructor(controller: Controller<VfioTrigger>, rates: FaultRates) {
@@ -27,6 +30,7 @@ export class VfioUser implements ExporterUser<VfioTrigger> {
       { what: 'reset', rate: rates.reset },
       { what: 'close', rate: rates.close },
     ];
+    for (const { offset, pages } of controller.plan.buffers) this.#end = Math.max(this.#end, offset + span(pages));
   }
 
   open(): void {
@@ -38,12 +42,19 @@ export class VfioUser implements ExporterUser<VfioTrigger> {
 
   exportBuffer(plan: BufferPlan): ExportedPlace {
     const region = this.#controller.plan.region;
-    const ranges = split(plan);
+    const ranges = split({ ...plan, offset: this.#moved.get(plan.index) ?? plan.offset });
     const { start } = this.#bar();
     return {
       dmabuf: this.#open.exportDmaBuf({ region, ranges }),
       ranges: ranges.map(({ offset, length }) => ({ paddr: start + offset, bytes: length })),
     };
+  }
+
+  moveAway({ index, pages }: BufferPlan): boolean {
+    if (this.#end + span(pages) > this.#bar().size) return false;
+    this.#moved.set(index, this.#end);
+    this.#end += span(pages);
+    return true;
   }
 
   fire(what: VfioTrigger, buffers: Map<number, HeldBuffer>): void {
@@ -90,7 +101,7 @@ export class VfioUser implements ExporterUser<VfioTrigger> {
     this.#controller.each(this.#controller.buffers.values(), (held) => held.checkUntouched(step));
   }
 
-  #bar(): { start: number } {
+  #bar(): { start: number; size: number } {
     const { context, plan } = this.#controller;
     return context.pci.function(plan.bdf).bar(plan.region)!;
   }
@@ -98,6 +109,11 @@ export class VfioUser implements ExporterUser<VfioTrigger> {
   get #open(): VfioDevice {
     return this.#device!;
   }
+}
+
+/** Bytes of a region that a buffer takes, gaps included. */
+function span(pages: number): number {
+  return (pages + GUARD_PAGES) * PAGE_SIZE;
 }
 
 /** A buffer's ranges in its region: two of them leave a page out between. */

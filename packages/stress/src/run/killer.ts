@@ -26,7 +26,9 @@ export class Killer {
   readonly #random: Random;
   readonly #timeline: Timeline<'kill'>;
   readonly #startMs: number;
-  readonly #pending = new Set<Promise<void>>();
+  /** The kill that is under way: one at a time, since cleaning up after a task may have to wait for others to get on. */
+  #pending: Promise<void> | undefined;
+  #failure: unknown;
 
   constructor(options: KillerOptions) {
     this.#options = options;
@@ -43,17 +45,35 @@ export class Killer {
   /** Kills whoever is due; returns at once, the rest goes on by itself. */
   tick(): void {
     const { machine, crew } = this.#options;
-    if (this.#timeline.take(machine.clock.nowMs()) === undefined) return;
-    const alive = crew.actors.filter((actor) => !isController(actor.plan) && actor.end === undefined);
-    if (alive.length === 0) return;
-    const victim = this.#random.pick(alive);
-    const work = this.kill(victim, true).then(() => void this.#pending.delete(work));
-    this.#pending.add(work);
+    if (this.#pending !== undefined || this.#timeline.take(machine.clock.nowMs()) === undefined) return;
+    const alive = crew.actors.filter((actor) => this.#isPlaying(actor));
+    if (alive.length > 0) this.#pending = this.#killOne(this.#random.pick(alive));
   }
 
-  /** Waits for the kills that are under way. @throws what went wrong with one of them */
+  /** What went wrong with cleaning up after a task; undefined while nothing has. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** Waits for the kill that is under way. */
   async settle(): Promise<void> {
-    await Promise.all(this.#pending);
+    await this.#pending;
+  }
+
+  async #killOne(victim: Actor): Promise<void> {
+    try {
+      await this.kill(victim, true);
+    } catch (error) {
+      this.#failure = error;
+    }
+    this.#pending = undefined;
+  }
+
+  /** Whether an importer's thread has joined the machine and not left it. */
+  #isPlaying(actor: Actor): boolean {
+    if (isController(actor.plan) || actor.end !== undefined) return false;
+    const record = this.#options.board.role(actor.plan.role);
+    return record.starts > actor.starts && record.state !== ROLE_ENDED;
   }
 
   /**

@@ -27,7 +27,9 @@ export function planStress(scenario: Scenario, machine?: MachineDescription): Pl
     const topology = new Topology(description);
     const plan = makePlan(topology, scenario);
     const pages = plan.buffers.reduce((sum, buffer) => sum + buffer.pages + 1, 0);
-    const memoryBytes = 16 * MIB + Math.ceil((pages * PAGE_SIZE) / MIB) * MIB;
+    // Only what is touched costs anything; buffers that are lost with a killed thread are replaced by others.
+    const spare = scenario.faults.kill > 0 ? 1024 * MIB : 16 * MIB;
+    const memoryBytes = spare + Math.ceil((pages * PAGE_SIZE) / MIB) * MIB;
     return { description, plan, disableAcsRedir: directFunctions(topology, scenario.acs), memoryBytes };
   } catch (error) {
     if (!(error instanceof TopologyError)) throw error;

@@ -1,7 +1,7 @@
 import { PciSystem } from '@dmabuf-emu/pci-iommu';
 import { Machine } from '@dmabuf-emu/shm';
 import { TraceRecorder, writeTraceFile } from '@dmabuf-emu/trace';
-import { Board, PHASE_RUNNING, PHASE_STOPPING } from '../board/board.ts';
+import { Board, PHASE_OVER, PHASE_RUNNING, PHASE_STOPPING } from '../board/board.ts';
 import { ROLE_IDLE } from '../board/role-record.ts';
 import { buildResult } from '../result/build-result.ts';
 import { BoardNames } from '../result/names.ts';
@@ -23,7 +23,8 @@ const TICK_MS = 50;
 const PROGRESS_MS = 250;
 /** All threads must have joined and be ready by then. */
 const START_MS = 30_000;
-/** A rogue that keeps others from getting on is killed after this long. */
+/** A rogue that keeps others from getting on is killed after this long; when the run is over, after that long. */
+const ROGUE_STALL_MS = 3500;
 const ROGUE_GRACE_MS = 1500;
 /** Events that each task's ring keeps while a trace is written. */
 const TRACE_EVENTS = 1 << 14;
@@ -73,6 +74,7 @@ class StressRun {
   readonly #recorder: TraceRecorder | undefined;
   readonly #crashed = new Set<Actor>();
   #killer: Killer | undefined;
+  #reapFailed = false;
   #hangs: readonly HangResult[] = [];
   #startMs = 0;
   #loadMs = 0;
@@ -152,7 +154,9 @@ class StressRun {
     while (this.#hangs.length === 0 && this.#crew.actors.some(({ end }) => end === undefined)) {
       this.#noticeCrashes();
       if (await this.#noticeStall()) break;
-      if (this.#machine.clock.nowMs() - sinceMs > ROGUE_GRACE_MS) await this.#killRogues();
+      const rogues = this.#rogues();
+      if (this.#crew.actors.every((actor) => actor.end !== undefined || rogues.includes(actor))) this.#board.setPhase(PHASE_OVER);
+      else if (this.#machine.clock.nowMs() - sinceMs > ROGUE_GRACE_MS) await this.#killRogues();
       this.#report('stopping', this.#machine.clock.nowMs() - this.#startMs);
       await sleep(TICK_MS / 5);
     }
@@ -160,7 +164,7 @@ class StressRun {
 
   /** Deals with roles that do not get on: a rogue that may be the reason is killed; without one it is a hang. */
   async #noticeStall(): Promise<boolean> {
-    const stalled = this.#watchdog.look(this.#crew.actors, this.#rogues().length > 0 ? ROGUE_GRACE_MS : HANG_MS);
+    const stalled = this.#watchdog.look(this.#crew.actors, this.#rogues().length > 0 ? ROGUE_STALL_MS : HANG_MS);
     if (stalled.length === 0) return false;
     if (await this.#killRogues()) return this.#board.phase === PHASE_RUNNING;
     const hung = this.#watchdog.look(this.#crew.actors, HANG_MS);
@@ -179,8 +183,13 @@ class StressRun {
     return rogues.length > 0;
   }
 
-  /** Whether a role ended by an error of its own: a violation, and the end of the run. */
+  /** Whether a role ended by an error of its own, or could not be cleaned up after: a violation, and the end of the run. */
   #noticeCrashes(): boolean {
+    const failure = this.#killer?.failure;
+    if (failure !== undefined && !this.#reapFailed) {
+      this.#reapFailed = true;
+      this.#machine.diag.violation({ rule: 'reap-failed', text: textOf(failure), step: 'reap' });
+    }
     for (const actor of this.#crew.actors) {
       if (actor.end?.how !== 'crashed' || this.#crashed.has(actor)) continue;
       this.#crashed.add(actor);
@@ -188,13 +197,13 @@ class StressRun {
       const { what, buffer } = this.#board.role(actor.plan.role).activity;
       this.#machine.diag.violation({
         rule: 'role-crashed',
-        text: error instanceof Error ? (error.stack ?? error.message).slice(0, 500) : String(error),
+        text: textOf(error),
         importer: actor.plan.name,
         buffer: this.#planned.plan.buffers[buffer]?.name ?? 'none',
         step: what === '' ? 'start' : what,
       });
     }
-    return this.#crashed.size > 0;
+    return this.#crashed.size > 0 || this.#reapFailed;
   }
 
   #report(phase: StressProgress['phase'], elapsedMs: number): void {
@@ -237,6 +246,10 @@ class StressRun {
     }
     return result;
   }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message).slice(0, 500) : String(error);
 }
 
 function sleep(ms: number): Promise<void> {

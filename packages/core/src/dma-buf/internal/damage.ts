@@ -1,4 +1,4 @@
-import { Completion } from '@dmabuf-emu/shm';
+import { Completion, syncPoint } from '@dmabuf-emu/shm';
 import type { DmaBufState } from './state.ts';
 import { DmaBufStruct as B } from './structs.ts';
 
@@ -12,6 +12,7 @@ export const DRAIN_LABEL = 'dma_buf.drained';
 export function damageBuffer(state: DmaBufState, buffer: number, dead: number): void {
   const { mem, buffers, machine } = state;
   const p = buffers.at(buffer);
+  syncPoint('dma_buf.damage');
   if (B.damagedBy.cas(mem, p, 0, dead) !== 0) return;
   const drainAt = B.drainAt.load(mem, p);
   if (drainAt !== 0) new Completion(machine, drainAt, DRAIN_LABEL).completeAll();

@@ -1,5 +1,4 @@
 import { KernelError } from '@dmabuf-emu/shm';
-import type { File } from '../../fd/file.ts';
 import type { FileOps } from '../../fd/file-ops.ts';
 import { Seek } from '../../fd/open-flags.ts';
 import type { DmaBuf } from '../dma-buf.ts';

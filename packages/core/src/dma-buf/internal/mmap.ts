@@ -16,8 +16,8 @@ export function mmapFile(dmabuf: DmaBuf, { offset, length, shared = true, writab
     throw new KernelError('EINVAL', 'mmap', `offset must be a multiple of ${PAGE_BYTES}, got ${offset}`);
   }
   const info: VmAreaInfo = { pageOffset: offset / PAGE_BYTES, length, shared, writable };
+  const mmap = requireMmap(dmabuf, 'dma_buf_mmap_internal');
   return VmArea.map(dmabuf.file, info, (area) => {
-    const mmap = requireMmap(dmabuf, 'dma_buf_mmap_internal');
     checkEnd(dmabuf, area.pageOffset, area.pages, 'dma_buf_mmap_internal');
     dmabuf.state.trace.emit('dma_buf_mmap_internal', dmabuf.ino);
     mmap(dmabuf, area);

@@ -24,18 +24,21 @@ export function reapBuffers(state: DmaBufState, dead: number, open: OpenBuffer):
 }
 
 function markDamaged(state: DmaBufState, dead: number, open: OpenBuffer): void {
-  const mark = (refs: Iterable<number>): void => {
-    for (const ref of refs) if (open(ref).resv.ownerDead) damageBuffer(state, ref, dead);
+  const { mem, buffers, listMutex, listHead } = state;
+  const mark = (ref: number): void => {
+    if (open(ref).resv.ownerDead) damageBuffer(state, ref, dead);
   };
   try {
-    state.listMutex.with(() => mark(listMembers(state.mem, state.buffers, B, state.listHead)));
+    listMutex.with(() => {
+      for (const ref of listMembers(mem, buffers, B, listHead)) mark(ref);
+    });
   } catch (error) {
     if (!isKernelError(error, 'EOWNERDEAD')) throw error;
-    mark(state.buffers.live());
+    for (const ref of buffers.live()) if (B.listed.get(mem, buffers.at(ref)) === 1) mark(ref);
   }
 }
 
-/** Refs of that table's slots which belong to the dead task; nobody else frees these. */
+/** Refs of that table's slots which belong to the dead task. A revoker may still be about to unmap some of the tables. */
 function owned(state: DmaBufState, kind: 'tables' | 'attachments', dead: number): number[] {
   const slab = state[kind];
   const owner = (kind === 'tables' ? T : A).ownerTask;
@@ -47,14 +50,15 @@ function owned(state: DmaBufState, kind: 'tables' | 'attachments', dead: number)
 
 function reapTable(state: DmaBufState, ref: number, dead: number, open: OpenBuffer): void {
   const { mem, machine, tables, attachments } = state;
-  const t = tables.at(ref);
+  const t = tables.tryAt(ref);
+  if (t === 0) return;
   T.lostBy.set(mem, t, dead);
   if (T.maps.get(mem, t) === 0) return;
   const attachmentRef = T.attachment.get(mem, t);
   const buffer = T.dmabuf.get(mem, t);
   if (state.buffers.tryAt(buffer) === 0) return;
   const dmabuf = open(buffer);
-  if (dmabuf.damagedBy !== 0) return;
+  if (dmabuf.damagedBy !== 0 || tables.tryAt(ref) === 0) return;
   if (attachments.tryAt(attachmentRef) === 0) return damageBuffer(state, buffer, dead);
   const undone = attemptForDead(state.machine, `unmap buffer ${dmabuf.label}`, () =>
     dmabuf.resv.with(() => {

@@ -16,3 +16,13 @@ export function requireResv(dmabuf: DmaBuf, step: string, attachment?: Attachmen
   });
   throw new KernelError('EINVAL', step, `the resv lock of buffer ${dmabuf.label} is not held by the calling task`);
 }
+
+/**
+ * The opposite: a call that waits for somebody who needs resv would wait for ever.
+ * @throws KernelError EDEADLK, after a violation of `resv-held`.
+ */
+export function requireNoResv(dmabuf: DmaBuf, step: string): void {
+  if (!dmabuf.resv.heldByMe) return;
+  violate(dmabuf, 'resv-held', `${step} waits for what needs the buffer's resv lock, with it held`, { step });
+  throw new KernelError('EDEADLK', step, `the calling task holds the resv lock of buffer ${dmabuf.label}`);
+}

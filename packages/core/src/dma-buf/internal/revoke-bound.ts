@@ -8,6 +8,10 @@ import { violate } from '../rules.ts';
 import { listMembers } from './list.ts';
 import { DmaBufStruct as B } from './structs.ts';
 
+/** How often, and how far apart in milliseconds, a report tries to take resv. */
+const LOCK_TRIES = 50;
+const LOCK_NAP_MS = 1;
+
 /** Mappings of one importer that keep a revoker waiting. */
 interface LateMapping {
   readonly importer: string;
@@ -21,14 +25,17 @@ interface LateMapping {
 /** Names the fences that keep a revoker waiting. @locks resv held */
 export function reportLateFences(dmabuf: DmaBuf, boundMs: number): void {
   const fences: string[] = [];
+  const drivers = new Set<string>();
   dmabuf.resv.forEach(ResvUsage.BOOKKEEP, (fence) => {
-    if (!fence.signaledFlag()) fences.push(describeFence(fence));
+    if (fence.signaledFlag()) return;
+    fences.push(describeFence(fence));
+    drivers.add(driverOf(fence));
   });
   violate(
     dmabuf,
     'fence-bound',
     `${fences.length} fences are not signalled ${boundMs} ms after the importers were told: ${fences.join('; ')}`,
-    { step: '4', data: { fences } },
+    { step: '4', importer: [...drivers].join(', '), data: { fences } },
   );
 }
 
@@ -43,12 +50,21 @@ function describeFence(fence: Fence): string {
   }
 }
 
+function driverOf(fence: Fence): string {
+  try {
+    return fence.driverName();
+  } catch (error) {
+    if (error instanceof UsageError) return 'unknown';
+    throw error;
+  }
+}
+
 /** Names the importers that keep a revoker waiting. @locks takes resv, unless somebody sits on it */
 export function reportLateUnmaps(dmabuf: DmaBuf, boundMs: number, mapCount: number): void {
-  const free = dmabuf.resv.tryLock();
+  const free = tryLockFor(dmabuf, LOCK_TRIES);
   const late = free ? lateMappings(dmabuf) : [];
   if (free) dmabuf.resv.unlock();
-  const importers = [...new Set(late.map(({ importer }) => importer))].join(', ');
+  const importers = [...new Set(late.map(({ importer }) => importer))].join(', ') || 'unknown';
   const who = late.map(
     ({ importer, device, task, taskName, tables, detached }) =>
       `${importer} for ${device} (task ${task}, ${taskName}): ${tables}${detached ? ', detached' : ''}`,
@@ -63,6 +79,16 @@ export function reportLateUnmaps(dmabuf: DmaBuf, boundMs: number, mapCount: numb
       data: { mappings: late },
     },
   );
+}
+
+/** Importers that find the buffer revoked come and go; only somebody who sits on the lock keeps it for all these tries. */
+function tryLockFor(dmabuf: DmaBuf, tries: number): boolean {
+  const { machine } = dmabuf;
+  for (let n = 0; n < tries; n++) {
+    if (dmabuf.resv.tryLock()) return true;
+    machine.wait(machine.root('core.report-nap', 16), 0, 'dma_buf_report', LOCK_NAP_MS);
+  }
+  return false;
 }
 
 function lateMappings(dmabuf: DmaBuf): LateMapping[] {

@@ -82,8 +82,9 @@ function verifyAttachment(state: DmaBufState, report: VerifyBuilder, ref: number
   const { mem, attachments, machine } = state;
   const p = attachments.at(ref);
   report.count('dma_buf_attachment', 1);
-  const owner = A.ownerTask.get(mem, p);
-  const dead = A.lostBy.get(mem, p) || (taskIsDead(machine, owner) ? owner : 0);
+  const owner = attachments.ownerOf(ref, A.ownerTask.get(mem, p));
+  const dead =
+    A.lostBy.get(mem, p) || (taskIsDead(machine, owner) ? owner : 0) || lostWith(state, A.dmabuf.get(mem, p));
   const listed = (A.flags.get(mem, p) & ATT_LISTED) !== 0;
   if (dead === 0 && listed !== seen.attachments.has(ref))
     report.error('an attachment and its buffer disagree about the list');
@@ -96,11 +97,18 @@ function verifyTable(state: DmaBufState, report: VerifyBuilder, ref: number, see
   const p = tables.at(ref);
   report.count('sg_table', 1);
   const maps = T.maps.get(mem, p);
-  const owner = T.ownerTask.get(mem, p);
-  const dead = T.lostBy.get(mem, p) || (taskIsDead(machine, owner) ? owner : 0);
+  const owner = tables.ownerOf(ref, T.ownerTask.get(mem, p));
+  const dead =
+    T.lostBy.get(mem, p) || (taskIsDead(machine, owner) ? owner : 0) || lostWith(state, T.dmabuf.get(mem, p));
   if (dead === 0 && maps > 0 !== seen.tables.has(ref))
     report.error(`a table with ${maps} mappings and the lists disagree`);
   blame(report, dead, 'sg_table', `a table of task ${owner} was not ${maps > 0 ? 'unmapped' : 'freed'}`);
+}
+
+/** The dead task that left a buffer beyond use, so that nobody could give back what hangs on it; 0 for none. */
+function lostWith({ mem, buffers }: DmaBufState, buffer: number): number {
+  const p = buffers.tryAt(buffer);
+  return p === 0 ? 0 : B.damagedBy.load(mem, p);
 }
 
 /** The members of a list, as far as it is whole. */

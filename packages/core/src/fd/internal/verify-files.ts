@@ -75,9 +75,14 @@ function verifyFile(machine: Machine, report: VerifyBuilder, ref: number, descri
   if (refs > 0 && refs < known) report.error(text);
   if (refs > 0 && refs <= known) return;
   const releaser = F.finalTask.get(mem, p);
-  const dead = F.lostBy.get(mem, p) || (taskIsDead(machine, releaser) ? releaser : 0);
+  const dead = F.lostBy.get(mem, p) || (taskIsDead(machine, releaser) ? releaser : 0) || anyDead(machine);
   if (dead !== 0) report.damage('file', `${text} (task ${dead} died)`);
   else report.leak('file', text);
+}
+
+/** A dead task, if there is any: a reference that nobody answers for may be one that it had taken and not yet put anywhere. */
+function anyDead(machine: Machine): number {
+  return machine.tasks().find(({ state }) => state === 'dead')?.id ?? 0;
 }
 
 function describe(machine: Machine, type: number, ref: number): string {

@@ -30,3 +30,9 @@ export function namesForReport(t: FenceTable, ref: number, p: number): string {
   if (!drivers.has('fence', id)) return `${drivers.name('fence', id)}:?`;
   return `${driverName(t, ref, p)}:${timelineName(t, ref, p)}`;
 }
+
+/** Name that the driver of a fence, signalled or not, is registered under; undefined once the fence is gone. */
+export function driverForReport(t: FenceTable, ref: number): string | undefined {
+  const p = t.slab.tryAt(ref);
+  return p === 0 ? undefined : t.machine.drivers.name('fence', t.mem.i32[p]! & OPS_MASK);
+}

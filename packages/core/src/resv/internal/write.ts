@@ -69,10 +69,8 @@ export function add(t: ResvTable, p: number, fence: number, usage: ResvUsage): v
   if ((fences.caps(fp) & CAP_CONTAINER) !== 0) {
     machine.diag.warn('resv-container', 'dma_resv_add_fence of a fence array or chain');
   }
-  const list = R.list.get(t.mem, p);
-  if (list === 0) machine.diag.bug('resv-unreserved', 'dma_resv_add_fence without any dma_resv_reserve_fences');
   orUndo(
-    () => put(t, list, fence, fp, usage),
+    () => put(t, R.list.get(t.mem, p), fence, fp, usage),
     () => putFence(fences, fence),
   );
 }
@@ -80,6 +78,7 @@ export function add(t: ResvTable, p: number, fence: number, usage: ResvUsage): v
 /** Stores a fence, whose reference goes to the list. */
 function put(t: ResvTable, list: number, fence: number, fp: number, usage: ResvUsage): void {
   const { mem, fences, machine } = t;
+  if (list === 0) machine.diag.bug('resv-unreserved', 'dma_resv_add_fence without any dma_resv_reserve_fences');
   const num = mem.i32[list + NUM]!;
   for (let i = 0; i < num; i++) {
     const entry = mem.i32[list + ENTRIES + i]!;

@@ -72,7 +72,9 @@ describe('using a mapping', () => {
     using machine = testMachine();
     const { pci, buffer, b } = setup(machine, { iommu: false });
     buffer.mapped(pci.function(NODE.A1), (sgt) => b.dma.write(sgt.address(0), BYTES));
-    expect(pci.faults.list()).toMatchObject([{ kind: 'use-after-revoke', requester: b.index, reason: 'no mapping of this device' }]);
+    expect(pci.faults.list()).toMatchObject([
+      { kind: 'use-after-revoke', requester: b.index, reason: 'no mapping of this device' },
+    ]);
     expect(pci.faults.list()[0]!.grant).toBeUndefined();
     buffer.release();
   });
@@ -83,12 +85,14 @@ describe('using a mapping', () => {
     const next = exportRanges(pci, pci.function(NODE.A0), 0, [{ paddr: BAR.A + 0x1_4000, len: 0x1000 }]);
     next.mapped(b, () => undefined);
     buffer.mapped(b, (sgt) => b.dma.fill(sgt.address(0) + 0x3000, 1, 0x1800));
-    expect(pci.faults.list()).toMatchObject([{ kind: 'use-after-revoke', address: BAR.A + 0x1_4000, length: 0x800, grant: { ino: next.dmabuf.ino } }]);
+    expect(pci.faults.list()).toMatchObject([
+      { kind: 'use-after-revoke', address: BAR.A + 0x1_4000, length: 0x800, grant: { ino: next.dmabuf.ino } },
+    ]);
     next.release();
     buffer.release();
   });
 
-  test('memory that was never exported, and the own BAR, are nobody\'s business', () => {
+  test("memory that was never exported, and the own BAR, are nobody's business", () => {
     using machine = testMachine();
     const { pci, buffer, b } = setup(machine, { iommu: false });
     buffer.mapped(b, () => undefined);
@@ -101,7 +105,10 @@ describe('using a mapping', () => {
   test('checks can be switched off', () => {
     using machine = testMachine();
     const { pci, buffer, b } = setup(machine, { iommu: false, checks: false });
-    b.dma.write(buffer.mapped(b, (sgt) => sgt.address(0)), BYTES);
+    b.dma.write(
+      buffer.mapped(b, (sgt) => sgt.address(0)),
+      BYTES,
+    );
     expect(pci.faults.count()).toBe(0);
     buffer.release();
   });
@@ -178,7 +185,9 @@ describe('an access under way', () => {
       });
       c.dma.write(sgt.address(0), BYTES);
     });
-    expect(pci.faults.list()).toMatchObject([{ kind: 'write-after-fence', reason: 'mapping given up and fences signalled during the access' }]);
+    expect(pci.faults.list()).toMatchObject([
+      { kind: 'write-after-fence', reason: 'mapping given up and fences signalled during the access' },
+    ]);
     buffer.release();
   });
 
@@ -214,13 +223,21 @@ describe('an access under way', () => {
 });
 
 test('the table finds what a list of all grants finds', () => {
-  const grant = fc.record({ address: fc.nat(200), length: fc.integer({ min: 1, max: 40 }), requester: fc.nat(1), dmabuf: fc.integer({ min: 1, max: 3 }) });
+  const grant = fc.record({
+    address: fc.nat(200),
+    length: fc.integer({ min: 1, max: 40 }),
+    requester: fc.nat(1),
+    dmabuf: fc.integer({ min: 1, max: 3 }),
+  });
   const step = fc.tuple(fc.nat(3), grant, fc.nat(1000));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
       using machine = testMachine();
       const table = new GrantTable(machine, 2);
-      const model = new Map<number, { address: number; length: number; requester: number; dmabuf: number; state: number }>();
+      const model = new Map<
+        number,
+        { address: number; length: number; requester: number; dmabuf: number; state: number }
+      >();
       for (const [what, info, pick] of steps) {
         const any = [...model.keys()][pick % Math.max(1, model.size)];
         if (what === 0 && any !== undefined) {
@@ -236,7 +253,9 @@ test('the table finds what a list of all grants finds', () => {
         }
         for (const requester of [0, 1]) {
           for (const at of [info.address, pick % 240]) {
-            const over = [...model.values()].filter((entry) => entry.requester === requester && entry.address <= at && at < entry.address + entry.length);
+            const over = [...model.values()].filter(
+              (entry) => entry.requester === requester && entry.address <= at && at < entry.address + entry.length,
+            );
             const live = over.filter(({ state }) => state < 2);
             const hit = table.find(requester, at);
             expect(hit.grant !== 0).toBe(over.length > 0);

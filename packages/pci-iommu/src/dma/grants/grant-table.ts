@@ -1,4 +1,14 @@
-import { atomicAdd, atomicLoad, kmemSlab, type Machine, type Mem, type Slab, spinLock, spinUnlock, syncPoint } from '@dmabuf-emu/shm';
+import {
+  atomicAdd,
+  atomicLoad,
+  kmemSlab,
+  type Machine,
+  type Mem,
+  type Slab,
+  spinLock,
+  spinUnlock,
+  syncPoint,
+} from '@dmabuf-emu/shm';
 import { undoOnFailure } from '../../internal/unwind.ts';
 import type { FaultGrant } from '../fault-record.ts';
 import { ExportedRanges } from './exported-ranges.ts';
@@ -91,7 +101,7 @@ export class GrantTable {
 
   /** Removes a grant and those that {@link add} linked to it. */
   removeChain(first: number): void {
-    for (let grant = first; grant !== 0; ) {
+    for (let grant = first; grant !== 0;) {
       const p = this.#slab.at(grant);
       const next = G.next.get(this.#mem, p);
       this.graves.bury(p);

@@ -1,0 +1,39 @@
+// P5, P6: mutexes.
+import { goal, native, ours, script } from '../lib/define.mjs';
+
+export const tables = [
+  {
+    id: 'mutex',
+    title: 'mutex lock + unlock, nobody else wants it',
+    package: 'shm',
+    goals: ['P5'],
+    threads: 1,
+    unit: 'ns',
+    reference: 'C three-state futex mutex',
+    cases: [
+      native('C three-state futex mutex', 'locks', ['uncontended']),
+      ours('Mutex', 'locks', 'uncontended'),
+      ours('Mutex, lockdep on', 'locks', 'uncontended', { lockdep: true }),
+      script('bare Atomics, same algorithm', 'locks', 'uncontended'),
+    ],
+    verdicts: [
+      goal('P5', 'mutex lock + unlock', 'Mutex', 'C three-state futex mutex', 'lock_unlock_ns', { atMost: 1.95 }),
+    ],
+  },
+  {
+    id: 'mutex-contended',
+    title: 'mutex, two threads contending, short work inside and outside',
+    package: 'shm',
+    goals: ['P6'],
+    threads: 2,
+    unit: 'million a second',
+    reference: 'glibc pthread_mutex',
+    cases: [
+      native('glibc pthread_mutex', 'locks', ['contended-pthread', 2]),
+      ours('Mutex', 'locks', 'contended', { threads: 2 }),
+      script('bare Atomics, spin 100', 'locks', 'contended', { threads: 2 }),
+      native('C futex mutex, spin 100', 'locks', ['contended-futex', 2, 100]),
+    ],
+    verdicts: [goal('P6', 'mutex, 2 threads', 'Mutex', 'glibc pthread_mutex', 'Mops_s', { atLeast: 1.3 })],
+  },
+];

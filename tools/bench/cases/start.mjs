@@ -1,0 +1,35 @@
+// P29, P30: starting up.
+import { goal, ours, script } from '../lib/define.mjs';
+
+export const tables = [
+  {
+    id: 'cli-start',
+    title: 'command line, start to end of --help',
+    package: 'cli',
+    goals: ['P29'],
+    threads: 1,
+    unit: 'ms',
+    reference: 'empty script',
+    cases: [
+      script('empty script', 'start', 'emptyScript'),
+      ours('dmabuf-emu --help', 'start', 'commandLine', { args: ['--help'] }),
+      ours('dmabuf-emu stress --help', 'start', 'commandLine', { args: ['stress', '--help'] }),
+    ],
+    verdicts: [goal('P29', 'CLI start', 'dmabuf-emu --help', 'empty script', 'exit_ms', { atMost: 1.3 })],
+  },
+  {
+    id: 'workers-ready',
+    title: 'eight workers that have joined the machine',
+    package: 'shm',
+    goals: ['P30'],
+    threads: 2,
+    unit: 'ms',
+    reference: '1 worker',
+    cases: [
+      ours('1 worker', 'start', 'workersReady', { workers: 1 }),
+      ours('8 workers', 'start', 'workersReady', { workers: 8 }),
+      script('1 worker that imports nothing', 'start', 'bareWorker'),
+    ],
+    verdicts: [goal('P30', '8 workers ready / 1 worker ready', '8 workers', '1 worker', 'ready_ms', { atMost: 5 })],
+  },
+];

@@ -1,0 +1,128 @@
+// P9-P11. Calls the functions on refs: fenceCreate, fenceGet, fenceSignal, fenceTestSignaledFlag, fencePut. The ref is
+// published in a word of shared memory that this file owns, as a reservation object does.
+import { built } from '../lib/not-wired.mjs';
+import { scaled } from '../lib/stats.mjs';
+import { runTogether } from '../lib/threads.mjs';
+import { createMachine, joinMachine } from './machine.mjs';
+
+export const FENCE_EXPORTS = [
+  'defineFenceOps',
+  'fenceContextAlloc',
+  'fenceCreate',
+  'fenceGet',
+  'fenceSignal',
+  'fenceTestSignaledFlag',
+  'fencePut',
+];
+const LINE_WORDS = 32; // two cache lines
+const SLOT_WORDS = 64;
+const MAX_THREADS = 2;
+const RING = 1024;
+const RING_ROOT_WORDS = RING + 2 * LINE_WORDS;
+
+async function open(handle, name) {
+  const core = await built('core', FENCE_EXPORTS);
+  const machine = await joinMachine(handle, name);
+  return {
+    core,
+    machine,
+    ops: core.defineFenceOps({ name: 'bench', getDriverName: () => 'bench', getTimelineName: () => 'bench' }),
+  };
+}
+
+/** Stamps cost a clock reading each; a driver that knows the time passes it, and so does this one. */
+const STAMP_NS = 1;
+
+export async function own({ threads }) {
+  await built('core', FENCE_EXPORTS);
+  const machine = await createMachine();
+  const data = { handle: machine.handle, cycles: Math.floor(scaled(3e6) / threads) };
+  const parts = Array.from({ length: threads }, () => ({ run: 'ownThread', data }));
+  const { elapsedMs } = await runTogether(import.meta.url, parts);
+  return { cycle_ns: (elapsedMs * 1e6) / data.cycles, Mcycles_s: (data.cycles * threads) / elapsedMs / 1e3 };
+}
+
+export async function ownThread({ handle, cycles }, gate) {
+  const { core, machine, ops } = await open(handle, 'fences');
+  const slots = machine.root('bench.reservations', MAX_THREADS * SLOT_WORDS) + gate.index * SLOT_WORDS;
+  const context = core.fenceContextAlloc(machine);
+  liveAndDie(core, machine, ops, context, slots, 50_000);
+  gate.start();
+  return liveAndDie(core, machine, ops, context, slots, cycles);
+}
+
+function liveAndDie(core, machine, ops, context, slots, cycles) {
+  const { fenceCreate, fenceGet, fenceSignal, fenceTestSignaledFlag, fencePut } = core;
+  const words = machine.mem.i32;
+  const init = { ops, context, seqno: 0 };
+  let sum = 0;
+  for (let i = 0; i < cycles; i++) {
+    const slot = slots + (i & 7);
+    init.seqno = i;
+    const fence = fenceCreate(machine, init);
+    Atomics.store(words, slot, fenceGet(machine, fence)); // publishes the fence
+    fenceSignal(machine, fence, STAMP_NS);
+    sum += fenceTestSignaledFlag(machine, fence) ? 1 : 0;
+    fencePut(machine, Atomics.exchange(words, slot, 0));
+    fencePut(machine, fence);
+  }
+  return sum;
+}
+
+export async function crossing() {
+  await built('core', FENCE_EXPORTS);
+  const machine = await createMachine();
+  const data = { handle: machine.handle, cycles: scaled(2e6) };
+  const { elapsedMs } = await runTogether(import.meta.url, [
+    { run: 'produce', data },
+    { run: 'consume', data },
+  ]);
+  return { Mcycles_s: data.cycles / elapsedMs / 1e3 };
+}
+
+const SPIN_TURNS = 20_000;
+function spinWhile(words, at, value) {
+  for (let i = 0; Atomics.load(words, at) === value; i++) {
+    if (i === SPIN_TURNS) {
+      Atomics.wait(words, at, value, 0.05);
+      i = 0;
+    }
+  }
+}
+
+export async function produce({ handle, cycles }, gate) {
+  const { core, machine, ops } = await open(handle, 'producer');
+  const { fenceCreate, fenceGet, fencePut } = core;
+  const words = machine.mem.i32;
+  const head = machine.root('bench.ring', RING_ROOT_WORDS);
+  const tail = head + LINE_WORDS;
+  const ring = tail + LINE_WORDS;
+  const init = { ops, context: core.fenceContextAlloc(machine), seqno: 0 };
+  gate.start();
+  for (let i = 0; i < cycles; i++) {
+    init.seqno = i;
+    const fence = fenceCreate(machine, init);
+    fenceGet(machine, fence);
+    for (let seen; i - (seen = Atomics.load(words, tail)) >= RING;) spinWhile(words, tail, seen);
+    words[ring + (i & (RING - 1))] = fence;
+    Atomics.store(words, head, i + 1);
+    fencePut(machine, fence);
+  }
+}
+
+export async function consume({ handle, cycles }, gate) {
+  const { core, machine } = await open(handle, 'consumer');
+  const { fenceSignal, fencePut } = core;
+  const words = machine.mem.i32;
+  const head = machine.root('bench.ring', RING_ROOT_WORDS);
+  const tail = head + LINE_WORDS;
+  const ring = tail + LINE_WORDS;
+  gate.start();
+  for (let i = 0; i < cycles; i++) {
+    spinWhile(words, head, i);
+    const fence = words[ring + (i & (RING - 1))];
+    Atomics.store(words, tail, i + 1);
+    fenceSignal(machine, fence, STAMP_NS);
+    fencePut(machine, fence);
+  }
+}

@@ -1,0 +1,33 @@
+// P14. Calls DmaPort.copy(target, source, bytes) with both sides behind the IOMMU, frames in random order: two
+// translations a page where the C reference makes one.
+import { gbPerSecond } from '../lib/stats.mjs';
+import { createSystem, PAGE } from './pci-system.mjs';
+
+const FIRST_IOVA = 2 ** 32;
+
+export async function copyScattered({ pages, checks = false }) {
+  const bytes = pages * PAGE;
+  const { system, device, readWrite } = await createSystem({ memoryBytes: 2 * bytes + (32 << 20), checks });
+  const { memory } = system;
+  const physical = memory.allocPages(2 * pages);
+  memory.cpuFill(physical, 1, 2 * bytes); // pages never written all read from the one zero page
+  const frames = shuffled(pages, 1);
+  const others = shuffled(pages, 2);
+  for (let i = 0; i < pages; i++) {
+    device.iommu.map(FIRST_IOVA + i * PAGE, physical + frames[i] * PAGE, PAGE, readWrite);
+    device.iommu.map(FIRST_IOVA + (pages + i) * PAGE, physical + (pages + others[i]) * PAGE, PAGE, readWrite);
+  }
+  device.config.busMaster = true;
+  return { GB_s: gbPerSecond(bytes, () => device.dma.copy(FIRST_IOVA + bytes, FIRST_IOVA, bytes)) };
+}
+
+function shuffled(count, seed) {
+  const list = Uint32Array.from({ length: count }, (_, i) => i);
+  let x = seed;
+  for (let i = count - 1; i > 0; i--) {
+    x = (Math.imul(x, 1664525) + 1013904223) | 0;
+    const j = (x >>> 8) % (i + 1);
+    [list[i], list[j]] = [list[j], list[i]];
+  }
+  return list;
+}

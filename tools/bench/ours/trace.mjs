@@ -1,0 +1,24 @@
+// P19. Calls machine.trace.event(name, a, b, c, d) under `if (machine.trace.on)`, as the kernel code does.
+import { nsPerTurn } from '../lib/stats.mjs';
+import { createMachine } from './machine.mjs';
+
+/** Records events; every 16th reads the clock. */
+export async function event() {
+  return { event_ns: await nsPerEvent(8192) };
+}
+
+/** The same loop with tracing switched off. */
+export async function eventOff() {
+  return { event_ns: await nsPerEvent(0) };
+}
+
+async function nsPerEvent(traceEvents) {
+  const machine = await createMachine({ traceEvents });
+  const name = machine.trace.name('bench.event');
+  const loop = (turns) => {
+    for (let i = 0; i < turns; i++) {
+      if (machine.trace.on) machine.trace.event(name, i, 17, 4096, 3);
+    }
+  };
+  return nsPerTurn(loop, 4e6);
+}

@@ -1,0 +1,2 @@
+// What starting the platform alone costs.
+export {};
