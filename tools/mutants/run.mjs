@@ -31,7 +31,8 @@ function scratchCopy() {
   cpSync(root, copy, { recursive: true, filter: (from) => !skipped.has(from.split('/').at(-1)) });
   mkdirSync(join(copy, 'node_modules', '@dmabuf-emu'), { recursive: true });
   for (const name of readdirSync(join(root, 'node_modules'))) {
-    if (name !== '@dmabuf-emu' && name !== 'dmabuf-emu') symlinkSync(join(root, 'node_modules', name), join(copy, 'node_modules', name));
+    if (name !== '@dmabuf-emu' && name !== 'dmabuf-emu')
+      symlinkSync(join(root, 'node_modules', name), join(copy, 'node_modules', name));
   }
   for (const folder of readdirSync(join(copy, 'packages'))) {
     const { name } = JSON.parse(readFileSync(join(copy, 'packages', folder, 'package.json'), 'utf8'));
@@ -59,7 +60,9 @@ function firstFailure(output) {
 function violationOf(output) {
   try {
     const { violations, verify } = JSON.parse(output.slice(output.indexOf('{')));
-    return violations[0] === undefined ? `verify: ${JSON.stringify(verify).slice(0, 160)}` : `${violations[0].rule}: ${violations[0].text ?? ''}`;
+    return violations[0] === undefined
+      ? `verify: ${JSON.stringify(verify).slice(0, 160)}`
+      : `${violations[0].rule}: ${violations[0].text ?? ''}`;
   } catch {
     return output.trim().split('\n').at(-1);
   }
@@ -71,18 +74,35 @@ for (const mutant of chosen) {
   try {
     const file = join(copy, mutant.file);
     const text = readFileSync(file, 'utf8');
-    if (text.split(mutant.find).length !== 2) throw new Error(`${mutant.name}: the text to change must stand exactly once in ${mutant.file}`);
-    writeFileSync(file, text.replace(mutant.find, () => mutant.replace));
+    if (text.split(mutant.find).length !== 2)
+      throw new Error(`${mutant.name}: the text to change must stand exactly once in ${mutant.file}`);
+    writeFileSync(
+      file,
+      text.replace(mutant.find, () => mutant.replace),
+    );
     const build = run(copy, ['npx', 'tsc', '-b'], 300);
     if (build.status !== 0) throw new Error(`${mutant.name} does not build:\n${build.output.slice(0, 2000)}`);
     console.log(`${mutant.name}: ${mutant.what}`);
     if (!values['no-test']) {
-      const { status, output } = run(copy, ['npx', 'vitest', 'run', '--bail', '1', ...mutant.projects.flatMap((p) => ['--project', p])], 600);
+      const { status, output } = run(
+        copy,
+        ['npx', 'vitest', 'run', '--bail', '1', ...mutant.projects.flatMap((p) => ['--project', p])],
+        600,
+      );
       if (status === 0) missed++;
       console.log(status === 0 ? '  tests: MISSED' : `  tests: caught (${firstFailure(output)})`);
     }
     if (!values['no-stress']) {
-      const command = ['node', 'packages/cli/dist/main.js', 'stress', '--duration', `${values.seconds}s`, '--seed', values.seed, '--json'];
+      const command = [
+        'node',
+        'packages/cli/dist/main.js',
+        'stress',
+        '--duration',
+        `${values.seconds}s`,
+        '--seed',
+        values.seed,
+        '--json',
+      ];
       const { status, output } = run(copy, command, Number(values.seconds) + 60);
       if (status === 0) missed++;
       console.log(status === 0 ? '  stress: MISSED' : `  stress: caught, exit ${status} (${violationOf(output)})`);

@@ -33,7 +33,17 @@ describe('usage', () => {
     expect(stdout).toContain('stress');
     const help = run('stress', '--help');
     expect(help.status).toBe(0);
-    for (const option of ['scenario', 'machine', 'exporter', 'importers', 'threads', 'duration', 'ops', 'seed', 'faults']) {
+    for (const option of [
+      'scenario',
+      'machine',
+      'exporter',
+      'importers',
+      'threads',
+      'duration',
+      'ops',
+      'seed',
+      'faults',
+    ]) {
       expect(help.stdout).toContain(`--${option}`);
     }
     expect(help.stdout).toContain('2 bad usage or input');
@@ -124,7 +134,17 @@ describe('a short run', () => {
     'the summary, the folder, the trace and its conversion',
     () => {
       const out = join(folder, 'out');
-      const { status, stdout, stderr } = run('stress', '--duration', '2s', '--importers', 'odp,gpu', '--seed', '4', '--out', out);
+      const { status, stdout, stderr } = run(
+        'stress',
+        '--duration',
+        '2s',
+        '--importers',
+        'odp,gpu',
+        '--seed',
+        '4',
+        '--out',
+        out,
+      );
       expect(stderr).toMatch(/ops\/s.*revokes.*violations/);
       expect(stderr).not.toContain('\u001b');
       expect(stdout).not.toContain('\u001b');
@@ -138,7 +158,9 @@ describe('a short run', () => {
       expect(run('trace', trace).stdout).toContain('stress.command:begin');
       const chrome = join(out, 'run.json');
       expect(run('trace', trace, '--chrome', chrome).status).toBe(0);
-      const { traceEvents } = JSON.parse(readFileSync(chrome, 'utf8')) as { traceEvents: { name: string; ph: string }[] };
+      const { traceEvents } = JSON.parse(readFileSync(chrome, 'utf8')) as {
+        traceEvents: { name: string; ph: string }[];
+      };
       expect(traceEvents.some(({ name, ph }) => name === 'stress.command' && ph === 'X')).toBe(true);
     },
     RUN_MS,
@@ -147,7 +169,17 @@ describe('a short run', () => {
   test(
     'a rogue: exit code 1',
     () => {
-      const { status, stdout } = run('stress', '--duration', '3s', '--rogue', 'double-unmap', '--importers', 'odp', '--seed', '5');
+      const { status, stdout } = run(
+        'stress',
+        '--duration',
+        '3s',
+        '--rogue',
+        'double-unmap',
+        '--importers',
+        'odp',
+        '--seed',
+        '5',
+      );
       expect(stdout).toContain('VIOLATION');
       expect(stdout).toMatch(/double-unmap.*importer.*buffer.*step/);
       expect(status).toBe(1);

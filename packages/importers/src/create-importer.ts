@@ -72,7 +72,8 @@ function attachOf(kind: ImporterKind, options: ImporterOptions, tools: SessionTo
       return (dmabuf, slice) => StaticSession.attach(dmabuf, device, tools, slice);
     case 'rogue': {
       const rogue = options.rogue ?? options.random.pick(ROGUE_KINDS);
-      if (!ROGUE_KINDS.includes(rogue)) throw new UsageError(`a rogue is one of ${ROGUE_KINDS.join(', ')}, got ${rogue as string}`);
+      if (!ROGUE_KINDS.includes(rogue))
+        throw new UsageError(`a rogue is one of ${ROGUE_KINDS.join(', ')}, got ${rogue as string}`);
       return (dmabuf, slice) => attachRogue(rogue, { dmabuf, device, tools, slice });
     }
     default:

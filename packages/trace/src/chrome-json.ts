@@ -37,7 +37,15 @@ export function toChromeJson(trace: TraceData): ChromeTrace {
     let tid = lanes.get(key);
     if (tid === undefined) {
       lanes.set(key, (tid = lanes.size + 1));
-      meta.push({ name: 'thread_name', cat: '__metadata', ph: 'M', ts: 0, pid: PID, tid, args: { name: `${task} ${name}` } });
+      meta.push({
+        name: 'thread_name',
+        cat: '__metadata',
+        ph: 'M',
+        ts: 0,
+        pid: PID,
+        tid,
+        args: { name: `${task} ${name}` },
+      });
     }
     return tid;
   };
@@ -69,7 +77,11 @@ export function toChromeJson(trace: TraceData): ChromeTrace {
       args: { text: record.text },
     });
   }
-  return { displayTimeUnit: 'ns', otherData: { ...trace.meta, dropped: trace.dropped }, traceEvents: [...meta, ...events] };
+  return {
+    displayTimeUnit: 'ns',
+    otherData: { ...trace.meta, dropped: trace.dropped },
+    traceEvents: [...meta, ...events],
+  };
 }
 
 function categoryOf(name: string): string {

@@ -71,9 +71,17 @@ function check(body: unknown, path: string): TraceData {
   if (!isObject(events) || !Array.isArray(events['names'])) throw new TraceFileError(path, 'events: expected columns');
   try {
     const columns = events as unknown as EventColumns;
-    return { meta, tasks, diagnostics: diagnostics as TraceData['diagnostics'], dropped, events: fromColumns(columns, count) };
+    return {
+      meta,
+      tasks,
+      diagnostics: diagnostics as TraceData['diagnostics'],
+      dropped,
+      events: fromColumns(columns, count),
+    };
   } catch (error) {
-    throw new TraceFileError(path, `events: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new TraceFileError(path, `events: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
 }
 

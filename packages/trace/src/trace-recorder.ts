@@ -57,7 +57,8 @@ export class TraceRecorder {
     for (const { id, name } of this.#machine.tasks()) {
       let last: TraceTask | undefined;
       for (const task of this.#tasks) if (task.id === id) last = task;
-      if (last?.name !== name) this.#tasks.push({ id, name, fromSeq: last === undefined ? 0 : (this.#next.get(id) ?? 0) });
+      if (last?.name !== name)
+        this.#tasks.push({ id, name, fromSeq: last === undefined ? 0 : (this.#next.get(id) ?? 0) });
     }
   }
 }

@@ -2,7 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { testMachine } from '@dmabuf-emu/shm/testing';
-import { decodeTrace, encodeTrace, readTraceFile, toChromeJson, TraceRecorder, writeTraceFile } from '@dmabuf-emu/trace';
+import {
+  decodeTrace,
+  encodeTrace,
+  readTraceFile,
+  toChromeJson,
+  TraceRecorder,
+  writeTraceFile,
+} from '@dmabuf-emu/trace';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 let folder: string;

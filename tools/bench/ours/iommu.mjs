@@ -31,7 +31,7 @@ export async function translateAndMap({ pages, batch }) {
 /** Maps the whole window in batches, timed; unmaps it, not timed; and again. */
 function nsPerMappedPage(domain, physical, pages, batch, prot) {
   const times = [];
-  const rounds = Math.max(12, scaled(120));
+  const rounds = Math.max(80, scaled(120)); // few would measure the compiler
   for (let round = 0; round < rounds; round++) {
     const start = performance.now();
     for (let page = 0; page < pages; page += batch) {

@@ -1,7 +1,15 @@
 import { randomInt } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatCount, formatNs, formatSummary, PLAIN, planStress, runStress, type StressResult } from '@dmabuf-emu/stress';
+import {
+  formatCount,
+  formatNs,
+  formatSummary,
+  PLAIN,
+  planStress,
+  runStress,
+  type StressResult,
+} from '@dmabuf-emu/stress';
 import { LiveLine } from '../terminal/live-line.ts';
 import { progressText } from '../terminal/progress-text.ts';
 import { styleFor } from '../terminal/style.ts';

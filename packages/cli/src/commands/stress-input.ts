@@ -57,7 +57,9 @@ export async function readStressInput(flags: StressFlags, newSeed: () => number)
     importers: rogue === undefined ? importers : withRogue(importers),
     rogue,
     kernel: option('kernel', base.kernel, (text) => parseName('a kernel', KERNELS, text)),
-    seed: option('seed', flags.scenario === undefined ? newSeed() : base.seed, (text) => parseWhole(0, 0xffffffff, text)),
+    seed: option('seed', flags.scenario === undefined ? newSeed() : base.seed, (text) =>
+      parseWhole(0, 0xffffffff, text),
+    ),
     durationMs: option('duration', base.durationMs, parseDuration),
     ops: option('ops', flags.duration === undefined ? base.ops : undefined, (text) => parseWhole(1, 2 ** 31 - 1, text)),
     threads: option('threads', base.threads, (text) => parseWhole(1, MAX_ENGINES, text)),

@@ -33,7 +33,9 @@ function describe({ meta, tasks, events, diagnostics, dropped }: Trace): string 
   const first = events[0]?.timeMs ?? 0;
   const last = events.at(-1)?.timeMs ?? 0;
   return [
-    ...Object.entries(meta).map(([key, value]) => `${key}: ${typeof value === 'string' ? value : JSON.stringify(value)}`),
+    ...Object.entries(meta).map(
+      ([key, value]) => `${key}: ${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ),
     `tasks: ${tasks.map(({ id, name }) => `${name} (${id})`).join(', ')}`,
     `events: ${events.length} from ${first.toFixed(3)} to ${last.toFixed(3)} ms, ${dropped} older ones dropped`,
     ...[...counts].toSorted((a, b) => b[1] - a[1]).map(([name, n]) => `  ${String(n).padStart(9)}  ${name}`),

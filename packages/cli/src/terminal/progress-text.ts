@@ -5,7 +5,10 @@ export function progressText(progress: StressProgress, format: Formats): string 
   const { phase, elapsedMs, durationMs, ops, opsLimit, opsPerSecond, revokes, revokeP99Ns, faults, violations, kills } =
     progress;
   const seconds = (ms: number): string => (ms / 1000).toFixed(1);
-  const part = opsLimit > 0 ? `${format.count(ops)}/${format.count(opsLimit)} ops` : `${seconds(elapsedMs)}/${seconds(durationMs)} s`;
+  const part =
+    opsLimit > 0
+      ? `${format.count(ops)}/${format.count(opsLimit)} ops`
+      : `${seconds(elapsedMs)}/${seconds(durationMs)} s`;
   return [
     phase === 'running' ? part : phase,
     `${format.count(opsPerSecond)} ops/s`,

@@ -1,4 +1,4 @@
-import { atomicLoad, type Machine } from '@dmabuf-emu/shm';
+import { atomicLoad, type Machine, TaskKilled } from '@dmabuf-emu/shm';
 import { Fence } from '../fence/fence.ts';
 import { isSignaled } from '../fence/internal/poll.ts';
 import { putFence, tryGetFence } from '../fence/internal/refs.ts';
@@ -83,6 +83,9 @@ export class ResvCursor implements Iterable<Fence> {
   *[Symbol.iterator](): Generator<Fence, void, undefined> {
     try {
       for (let ref = this.first(); ref !== 0; ref = this.next()) yield Fence.of(this.machine, ref);
+    } catch (error) {
+      if (error instanceof TaskKilled) this.#fence = 0;
+      throw error;
     } finally {
       this.end();
     }

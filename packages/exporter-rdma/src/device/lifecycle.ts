@@ -5,6 +5,7 @@ import { RdmaDmaBufStruct as D } from '../dma-buf/dma-buf-struct.ts';
 import { ExportedBuffer } from '../dma-buf/exported-buffer.ts';
 import { EXP_NAME } from '../dma-buf/exporter-ops.ts';
 import { destroyObject, removeEntry } from '../dma-buf/revoke.ts';
+import { orUndo } from '../internal/undo.ts';
 import { EntryStruct as E } from '../mmap/entry-struct.ts';
 import { entries } from '../mmap/entry-table.ts';
 import { OpenDevice } from './open-device.ts';
@@ -26,38 +27,49 @@ export function openDevice(core: RdmaCore): OpenDevice {
 /**
  * The program closes its context: the objects of its buffers are destroyed, then its entries.
  * @kernel uverbs_destroy_ufile_hw (RDMA_REMOVE_CLOSE)
- * @throws KernelError EBADF, EIO when that was done before
+ * @throws KernelError EBADF, EIO when that was done before; UsageError when an importer is not registered in this thread, and
+ *   the device stays open
  */
 export function closeDevice(device: OpenDevice): void {
-  endSession(device, false);
-  const { core } = device;
-  for (const dmabuf of dmaBufs(core.machine)) {
-    if (dmabuf.expName !== EXP_NAME) continue;
-    const buffer = ExportedBuffer.of(dmabuf);
-    if (D.device.get(core.machine.mem, buffer.p) === core.fn.index && D.entry.get(core.machine.mem, buffer.p) !== 0) {
-      destroyObject(buffer);
-    }
-  }
-  removeEntries(core);
+  endSession(device, false, () => {
+    destroyObjects(device.core);
+    removeEntries(device.core);
+  });
 }
 
 /**
  * The driver is removed, by hot-unplug say: every entry goes, and its buffers are revoked.
  * @kernel ib_uverbs_remove_one, uverbs_destroy_ufile_hw (RDMA_REMOVE_DRIVER_REMOVE)
- * @throws KernelError EBADF, EIO when the device was closed or removed before
+ * @throws KernelError EBADF, EIO when the device was closed or removed before; UsageError as {@link closeDevice}
  */
 export function removeDriver(device: OpenDevice): void {
-  endSession(device, true);
-  removeEntries(device.core);
-  device.core.fn.config.busMaster = false;
+  endSession(device, true, () => {
+    removeEntries(device.core);
+    device.core.fn.config.busMaster = false;
+  });
 }
 
-function endSession(device: OpenDevice, removed: boolean): void {
+/** Refuses new work, then tears down. When that fails the device is as open as before, and it can be tried again. */
+function endSession(device: OpenDevice, removed: boolean, tearDown: () => void): void {
   const { core, session } = device;
   const { mem } = core.machine;
   device.check('ib_uverbs_close');
   if (removed) R.removedSession.store(mem, core.p, session);
   if (R.session.cas(mem, core.p, session, session + 1) !== session) device.check('ib_uverbs_close');
+  orUndo(tearDown, () => {
+    R.removedSession.store(mem, core.p, 0);
+    R.session.cas(mem, core.p, session + 1, session);
+  });
+}
+
+function destroyObjects(core: RdmaCore): void {
+  const { machine } = core;
+  for (const dmabuf of dmaBufs(machine)) {
+    if (dmabuf.expName !== EXP_NAME) continue;
+    const buffer = ExportedBuffer.of(dmabuf);
+    const mine = D.device.get(machine.mem, buffer.p) === core.fn.index;
+    if (mine && D.entry.get(machine.mem, buffer.p) !== 0) destroyObject(buffer);
+  }
 }
 
 function removeEntries(core: RdmaCore): void {

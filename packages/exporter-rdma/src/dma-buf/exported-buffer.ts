@@ -34,32 +34,23 @@ export class ExportedBuffer {
   }
 
   /**
-   * Takes it off its entry's list and takes the memory back, for good. Returns when nobody uses it; does nothing more when
-   * it was revoked before. A buffer that a dead task made unrevocable is left behind, and reported.
+   * Takes the memory back for good, and the buffer off its entry's list. Returns when nobody uses it; does nothing more when it
+   * was revoked before. A buffer that a dead task made unrevocable is left behind, and reported.
    * @locks dmabufs_lock of the entry held; takes resv
+   * @throws UsageError when an importer of the buffer is not registered in this thread; it stays on the list then
    */
   revoke(entryAt: number): void {
-    const { machine, p, core } = this;
-    const { mem } = machine;
-    if (D.listed.get(mem, p) !== 0) {
-      buffersOf(machine, entryAt).remove(this.ref);
-      D.listed.set(mem, p, 0);
-    }
-    if (this.lost) return;
-    const dmabuf = DmaBuf.of(machine, D.dmabuf.get(mem, p));
-    const pci = PciSystem.of(machine);
+    const { machine, p } = this;
+    const dmabuf = DmaBuf.of(machine, D.dmabuf.get(machine.mem, p));
     try {
-      this.revocable.revoke(dmabuf, {
-        onRevoked: () => {
-          core.trace('rdma_revoke', dmabuf.ino | 0);
-          pci.grantInvalidate(dmabuf.ref);
-        },
-        onFencesRetired: () => void pci.grantRetire(dmabuf.ref),
-      });
+      if (!this.lost) this.#takeBack(dmabuf);
     } catch (error) {
       if (!isKernelError(error, 'EOWNERDEAD')) throw error;
       this.lose(dmabuf, error.message);
     }
+    if (D.listed.get(machine.mem, p) === 0) return;
+    buffersOf(machine, entryAt).remove(this.ref);
+    D.listed.set(machine.mem, p, 0);
   }
 
   /** There is no telling any more when the memory is unused: it stays revoked, and others go on without it. */
@@ -67,6 +58,18 @@ export class ExportedBuffer {
     D.revoked.store(this.machine.mem, this.p, 1);
     D.lost.store(this.machine.mem, this.p, 1);
     this.machine.diag.info('rdma-buffer-lost', `buffer ${dmabuf.label} cannot be revoked: ${reason}`);
+  }
+
+  #takeBack(dmabuf: DmaBuf): void {
+    const { core } = this;
+    const pci = PciSystem.of(this.machine);
+    this.revocable.revoke(dmabuf, {
+      onRevoked: () => {
+        core.trace('rdma_revoke', dmabuf.ino | 0);
+        pci.grantInvalidate(dmabuf.ref);
+      },
+      onFencesRetired: () => void pci.grantRetire(dmabuf.ref),
+    });
   }
 }
 

@@ -122,3 +122,25 @@ test('a device that is being unbound cannot be opened', () => {
   expect(VfioDevice.unbind(r.machine, BDF.NEAR, 0)).toBe(true);
   VfioDevice.open(r.machine, BDF.NEAR).close();
 });
+
+test('a function that is gone cannot be opened', () => {
+  using r = rig();
+  r.fn(BDF.NEAR).surpriseRemove();
+  expect(() => VfioDevice.open(r.machine, BDF.NEAR)).toThrow(errno('ENODEV'));
+});
+
+test('when an importer is not registered in this thread, the device stays open and can be closed later', () => {
+  using r = rig();
+  const dmabuf = r.buffer();
+  const session = Session.attach(dmabuf, r.near);
+  session.map();
+  forgetImporters(r.machine);
+  expect(() => r.dut.close()).toThrow("importer driver 'test-revocable' is not registered");
+  expect(r.dut.isOpen).toBe(true);
+  expect(session.mapped).toBe(true);
+  registerTestImporters(r.machine);
+  r.dut.close();
+  expect(session.mapped).toBe(false);
+  session.end();
+  dmabuf.put();
+});

@@ -23,11 +23,12 @@ export interface OpenOptions {
  * Opens a function: bus mastering off, reset, a fresh virtual configuration space. Binds the driver first when it is not.
  * @kernel vfio_df_open, vfio_pci_core_enable
  * @locks takes vfio.dev_set.lock
- * @throws KernelError EINVAL (a bridge), ENODEV (being unbound), EBUSY (open already), EAGAIN (somebody resets it)
+ * @throws KernelError EINVAL (a bridge), ENODEV (gone, or being unbound), EBUSY (open already), EAGAIN (somebody resets it)
  */
 export function openDevice(core: VfioCore, { exportsDmaBufs = true, foreignBars = [] }: OpenOptions): OpenDevice {
   const { mem } = core.machine;
   return core.devSetLock.with(() => {
+    if (!core.fn.alive) throw new KernelError('ENODEV', 'vfio_df_open', `${core.fn.bdf} is gone`);
     bindDriver(core);
     if (core.isOpen) throw new KernelError('EBUSY', 'vfio_df_open', `${core.fn.bdf} is open already`);
     if (V.bound.load(mem, core.p) !== 1 || !tryGetRegistration(core)) {
@@ -53,16 +54,17 @@ export function openDevice(core: VfioCore, { exportsDmaBufs = true, foreignBars 
  * Closes the device: takes its buffers back for good, waiting for their users, then switches it off.
  * @kernel vfio_df_close, vfio_pci_core_close_device
  * @locks takes vfio.dev_set.lock, in it vfio.memory_lock for writing
- * @throws KernelError EBADF when it is closed already, EOWNERDEAD when a task died with one of the locks
+ * @throws KernelError EBADF when it is closed already, EOWNERDEAD when a task died with one of the locks; UsageError
+ *   when an importer of a buffer is not registered in this thread, and the device stays open
  */
 export function closeDevice(device: OpenDevice): void {
   const { core } = device;
   core.devSetLock.with(() => {
     core.memoryLock.write(() => {
       device.check('vfio_df_close');
-      V.session.add(core.machine.mem, core.p, 1);
       core.trace('vfio_close', device.session);
       cleanupDmaBufs(core);
+      V.session.add(core.machine.mem, core.p, 1);
     });
     disable(core);
     putRegistration(core);

@@ -1,4 +1,5 @@
 import { KernelError, refDec, refIncNotZero, completionOf } from '@dmabuf-emu/shm';
+import { PciSystem } from '@dmabuf-emu/pci-iommu';
 import type { VfioCore } from './vfio-core.ts';
 import { VfioStruct as V } from './vfio-struct.ts';
 
@@ -40,6 +41,7 @@ export function unbindDriver(core: VfioCore, timeoutMs?: number): boolean {
   if (V.bound.load(mem, core.p) === 0) return true;
   const options = timeoutMs === undefined ? {} : { timeoutMs };
   if (!completionOf(core.machine, core.p, V.unbound).wait(options)) return false;
+  PciSystem.of(core.machine).p2p.release(core.fn.topology);
   V.bound.store(mem, core.p, 0);
   return true;
 }

@@ -66,7 +66,7 @@ function release(dmabuf: DmaBuf): void {
 /** Takes the buffer off its device's list; false when the list died with a task, and the buffer must stay where it is. */
 function forget(core: VfioCore, buffer: ExportedBuffer, dmabuf: DmaBuf): boolean {
   try {
-    core.memoryLock.write(() => unlink(core, buffer));
+    if (D.listed.get(core.machine.mem, buffer.p) !== 0) core.memoryLock.write(() => unlink(core, buffer));
     putRegistration(core);
     return true;
   } catch (error) {

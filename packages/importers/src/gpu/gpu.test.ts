@@ -74,7 +74,9 @@ describe('a GPU', () => {
     const rings = ringsOf(machine);
     const usages = (): [number, ResvUsage][] => {
       const found: [number, ResvUsage][] = [];
-      dmabuf.resv.with(() => dmabuf.resv.forEach(ResvUsage.BOOKKEEP, (fence, usage) => void found.push([fence.context, usage])));
+      dmabuf.resv.with(() =>
+        dmabuf.resv.forEach(ResvUsage.BOOKKEEP, (fence, usage) => void found.push([fence.context, usage])),
+      );
       return found;
     };
     const first = bo.submit(rings, true);
@@ -185,7 +187,12 @@ describe('a GPU', () => {
     const job = bo.submit(ringsOf(machine), true);
     job.waitTurn(new StepTally());
     expect(revocableOf(dmabuf).mapCount).toBe(2);
-    const revoker = startTestWorker<string>(revokerUrl, machine, { dmabuf: dmabuf.ref, times: 1, keep: true }, 'revoker');
+    const revoker = startTestWorker<string>(
+      revokerUrl,
+      machine,
+      { dmabuf: dmabuf.ref, times: 1, keep: true },
+      'revoker',
+    );
     const waiting = () => machine.tasks().find(({ name }) => name === 'revoker')?.waitingFor?.label;
     await expect.poll(() => bo.stale, { timeout: 10_000 }).toBe(true);
     await expect.poll(waiting, { timeout: 10_000 }).toMatch(/fence/);
@@ -211,7 +218,12 @@ describe('a GPU', () => {
     const pci = pciOf(machine, true);
     const dmabuf = buffer(machine);
     const start = (kind: string, bdf: string, index: number) =>
-      startTestWorker<EngineReport>(engineUrl, machine, { dmabuf: dmabuf.ref, kind, bdf, index, count: 3, seed: index }, `${kind}-${index}`);
+      startTestWorker<EngineReport>(
+        engineUrl,
+        machine,
+        { dmabuf: dmabuf.ref, kind, bdf, index, count: 3, seed: index },
+        `${kind}-${index}`,
+      );
     const workers = [start('gpu', GPU, 0), start('gpu', '0000:e1:00.0', 1), start('odp', NIC, 2)];
     await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 10_000 }).toBeGreaterThan(20);
     const revoker = startTestWorker<string>(revokerUrl, machine, { dmabuf: dmabuf.ref, times: 200 }, 'revoker');

@@ -47,7 +47,9 @@ export class JobOrder {
   /** The fences, in the order of the reservation object. */
   fences(): Fence[] {
     const { mem } = this.machine;
-    return Array.from({ length: J.count.get(mem, this.#p) }, (_, i) => Fence.of(this.machine, J.before.get(mem, this.#p, i)));
+    return Array.from({ length: J.count.get(mem, this.#p) }, (_, i) =>
+      Fence.of(this.machine, J.before.get(mem, this.#p, i)),
+    );
   }
 
   /** Drops the references and gives the struct back. */

@@ -126,7 +126,10 @@ export class HwGate {
     const { mem } = machine;
     if (H.lostTo.exchange(mem, this.#p, H.task.get(mem, this.#p) || -1) !== 0) return;
     const name = machine.string(H.name.get(mem, this.#p));
-    machine.diag.info('importer-hw-lost', `a task died during a burst of importer ${name}; its translations are taken away`);
+    machine.diag.info(
+      'importer-hw-lost',
+      `a task died during a burst of importer ${name}; its translations are taken away`,
+    );
   }
 }
 

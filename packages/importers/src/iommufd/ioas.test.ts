@@ -4,7 +4,14 @@ import { type IommuDomain, PciSystem } from '@dmabuf-emu/pci-iommu';
 import type { Machine } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
-import { laxExporter, rdmaLike, revocableOf, revoke, unrevoke, vfioLike } from '#dist/testing/bar-exporter.test-worker.js';
+import {
+  laxExporter,
+  rdmaLike,
+  revocableOf,
+  revoke,
+  unrevoke,
+  vfioLike,
+} from '#dist/testing/bar-exporter.test-worker.js';
 import { buffer, BYTES, NIC, pciOf } from '#dist/testing/rig.test-worker.js';
 import { eventsSince } from '../testing/trace.fixture.ts';
 
@@ -218,7 +225,16 @@ describe('a buffer that is taken back', () => {
     expect([...rig.pci.memory.cpuRead(PADDR, 3)]).toEqual([1, 2, 3]);
     expect(revocableOf(rig.dmabuf).mapCount).toBe(1);
     revoke(rig.dmabuf);
-    expect(events()).toEqual(['revoke 1', 'revoke 2', 'revoke 3', 'invalidate_mappings', 'revoke 4', 'revoke 5', 'revoke 6', 'revoke 7']);
+    expect(events()).toEqual([
+      'revoke 1',
+      'revoke 2',
+      'revoke 3',
+      'invalidate_mappings',
+      'revoke 4',
+      'revoke 5',
+      'revoke 6',
+      'revoke 7',
+    ]);
     expect(pages).toMatchObject({ revoked: true, revokes: 1 });
     expect(() => nic.dma.write(iova, Uint8Array.of(9))).toThrow(expect.objectContaining({ name: 'DmaFault' }));
     expect(rig.pci.faults.counts()).toEqual({ 'iommu-fault': 1 });

@@ -77,7 +77,8 @@ export class Ioas {
    * @throws KernelError EINVAL for a domain without page table; EADDRINUSE when an area does not line up with its pages; ENOMEM
    */
   addDomain(domain: IommuDomain): void {
-    if (!domain.isPaging) throw new KernelError('EINVAL', 'iopt_table_add_domain', `a domain of type ${domain.type} maps nothing`);
+    if (!domain.isPaging)
+      throw new KernelError('EINVAL', 'iopt_table_add_domain', `a domain of type ${domain.type} maps nothing`);
     const { machine } = this;
     const { mem } = machine;
     const slab = machine.slab(D);
@@ -138,7 +139,10 @@ export class Ioas {
       const inside = areas.filter((area) => area.iova < end && area.iova + area.length > iova);
       const cut = inside.find((area) => area.iova < iova || area.iova + area.length > end);
       if (inside.length > 0 && cut === undefined) return inside;
-      const what = cut === undefined ? 'no area is there' : `the area at 0x${cut.iova.toString(16)}+${cut.length} is not wholly inside`;
+      const what =
+        cut === undefined
+          ? 'no area is there'
+          : `the area at 0x${cut.iova.toString(16)}+${cut.length} is not wholly inside`;
       throw new KernelError('ENOENT', 'IOMMU_IOAS_UNMAP', `0x${iova.toString(16)}+${length}: ${what}`);
     });
   }
@@ -163,7 +167,12 @@ export class Ioas {
     const slab = machine.slab(A);
     const areas = [...this.#areas.members()].map((ref) => {
       const p = slab.at(ref);
-      return { ref, iova: A.iova.get(mem, p), length: A.length.get(mem, p), pages: new IoptPages(machine, A.pages.get(mem, p)) };
+      return {
+        ref,
+        iova: A.iova.get(mem, p),
+        length: A.length.get(mem, p),
+        pages: new IoptPages(machine, A.pages.get(mem, p)),
+      };
     });
     return areas.toSorted((a, b) => a.iova - b.iova);
   }
@@ -172,8 +181,10 @@ export class Ioas {
     const { machine } = this;
     const { mem } = machine;
     const { alignment } = this.#layout();
-    if (length % alignment !== 0) throw new KernelError('EINVAL', 'iopt_alloc_area_pages', `length ${length} is no multiple of ${alignment}`);
-    if ((start % PAGE_SIZE) % alignment !== 0) throw new KernelError('EINVAL', 'iopt_insert_area', `start ${start} is no multiple of ${alignment}`);
+    if (length % alignment !== 0)
+      throw new KernelError('EINVAL', 'iopt_alloc_area_pages', `length ${length} is no multiple of ${alignment}`);
+    if ((start % PAGE_SIZE) % alignment !== 0)
+      throw new KernelError('EINVAL', 'iopt_insert_area', `start ${start} is no multiple of ${alignment}`);
     const slab = machine.slab(A);
     const ref = slab.alloc('iopt_area');
     return orUndo(
@@ -206,12 +217,17 @@ export class Ioas {
     }
     if (allocator === undefined) return chooseIova(layout, start, length);
     const iova = (flags & IoasMap.FIXED_IOVA) !== 0 ? 0 : allocator.iovaAlloc(length);
-    if (iova === 0) throw new KernelError('ENOSPC', 'iopt_alloc_iova', `the domain's allocator has no ${length} bytes at that place`);
+    if (iova === 0)
+      throw new KernelError('ENOSPC', 'iopt_alloc_iova', `the domain's allocator has no ${length} bytes at that place`);
     return iova;
   }
 
   #layout(): IovaLayout {
-    return { taken: this.#list(), reserved: this.#options.reserved ?? [], alignment: this.#hwpts.isEmpty ? 1 : PAGE_SIZE };
+    return {
+      taken: this.#list(),
+      reserved: this.#options.reserved ?? [],
+      alignment: this.#hwpts.isEmpty ? 1 : PAGE_SIZE,
+    };
   }
 
   /** Maps a new area in every domain. */
@@ -233,7 +249,11 @@ export class Ioas {
   /** Maps every area in a new domain. */
   #fillAll(areas: readonly IoasArea[], domain: IommuDomain): void {
     if (areas.some(({ iova, length }) => iova % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0)) {
-      throw new KernelError('EADDRINUSE', 'iopt_table_add_domain', `an area does not line up with pages of ${PAGE_SIZE} bytes`);
+      throw new KernelError(
+        'EADDRINUSE',
+        'iopt_table_add_domain',
+        `an area does not line up with pages of ${PAGE_SIZE} bytes`,
+      );
     }
     const done: IoasArea[] = [];
     orUndo(
@@ -271,7 +291,8 @@ export class Ioas {
     const { machine } = this;
     const { mem } = machine;
     const { map } = this.#options.pci.memory;
-    for (const hwpt of this.#hwpts.members()) yield new IommuDomain(machine, map, D.domain.get(mem, machine.slab(D).at(hwpt)));
+    for (const hwpt of this.#hwpts.members())
+      yield new IommuDomain(machine, map, D.domain.get(mem, machine.slab(D).at(hwpt)));
   }
 }
 

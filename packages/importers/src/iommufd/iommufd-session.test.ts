@@ -48,7 +48,8 @@ describe('an iommufd importer', () => {
     const pci = pciOf(machine, true);
     const dmabuf = buffer(machine);
     const sessions = [attach('iommufd', dmabuf, { index: 0 }), attach('odp', dmabuf, { index: 1 })];
-    for (let i = 0; i < 10; i++) for (const session of sessions) expect(session.step()).toMatchObject({ outcome: 'ok', mismatches: [] });
+    for (let i = 0; i < 10; i++)
+      for (const session of sessions) expect(session.step()).toMatchObject({ outcome: 'ok', mismatches: [] });
     expect(pci.function(NIC).iommu.mappedPages).toBe(128);
     for (const session of sessions) session.detach();
     dmabuf.put();
@@ -72,7 +73,12 @@ describe('an iommufd importer', () => {
     const pci = pciOf(machine, true);
     registerImporters(machine);
     const dmabuf = buffer(machine);
-    const { result } = startTestWorker<EngineReport>(engineUrl, machine, { dmabuf: dmabuf.ref, kind: 'iommufd', count: 1 }, 'user');
+    const { result } = startTestWorker<EngineReport>(
+      engineUrl,
+      machine,
+      { dmabuf: dmabuf.ref, kind: 'iommufd', count: 1 },
+      'user',
+    );
     await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 10_000 }).toBeGreaterThan(10);
     for (let i = 0; i < 40; i++) {
       revoke(dmabuf);

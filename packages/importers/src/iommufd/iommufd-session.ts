@@ -49,7 +49,11 @@ export class IommufdSession extends DmaSession {
     const { machine, pci, fn } = tools;
     const { iommu } = fn;
     if (iommu.iova === null) {
-      throw new KernelError('EOPNOTSUPP', 'iommufd', `${fn.bdf} has no DMA-API domain: it is attached to one of type ${iommu.type}`);
+      throw new KernelError(
+        'EOPNOTSUPP',
+        'iommufd',
+        `${fn.bdf} has no DMA-API domain: it is attached to one of type ${iommu.type}`,
+      );
     }
     const hw = HwGate.alloc(machine, tools.name, dmabuf.ref);
     return orUndo(

@@ -1,4 +1,11 @@
-import { type Attachment, attachmentOf, defineImporter, type Device, type DmaBuf, type Importer } from '@dmabuf-emu/core';
+import {
+  type Attachment,
+  attachmentOf,
+  defineImporter,
+  type Device,
+  type DmaBuf,
+  type Importer,
+} from '@dmabuf-emu/core';
 import { IommuDomain, PAGE_SIZE, PciSystem, physInterconnect } from '@dmabuf-emu/pci-iommu';
 import { KernelError, type Machine, type Mutex, mutexOf, taskIsDead } from '@dmabuf-emu/shm';
 import { HwGate } from '../hw/hw-gate.ts';
@@ -204,9 +211,15 @@ export class IoptPages {
     const [iova, length] = [A.iova.get(mem, a), A.length.get(mem, a)];
     let unmapped = 0;
     if (!unlessLost(() => (unmapped = domain.unmap(iova, length)))) {
-      machine.diag.info('iommufd-domain-lost', `0x${iova.toString(16)}+${length} cannot be unmapped: a task died with the domain's lock`);
+      machine.diag.info(
+        'iommufd-domain-lost',
+        `0x${iova.toString(16)}+${length} cannot be unmapped: a task died with the domain's lock`,
+      );
     } else if (unmapped !== length && !taskIsDead(machine, A.task.get(mem, a))) {
-      machine.diag.warn('iopt_area_unmap_domain_range', `${unmapped} of ${length} bytes at 0x${iova.toString(16)} were mapped`);
+      machine.diag.warn(
+        'iopt_area_unmap_domain_range',
+        `${unmapped} of ${length} bytes at 0x${iova.toString(16)} were mapped`,
+      );
     }
   }
 

@@ -14,7 +14,13 @@ describe('choosing an address', () => {
     ['no more than to a huge page', empty, 0, 64 * MIB, 2 * MIB],
     ['no more than the start is', empty, 0x3000, 65536, 4096],
     ['behind what is taken', { ...empty, taken: [{ iova: 4096, length: 8192 }] }, 0, 4096, 3 * 4096],
-    ['in the first hole that is large enough', { ...empty, taken: [{ iova: 8192, length: 4096 }] }, 0x1000, 8192, 3 * 4096],
+    [
+      'in the first hole that is large enough',
+      { ...empty, taken: [{ iova: 8192, length: 4096 }] },
+      0x1000,
+      8192,
+      3 * 4096,
+    ],
     ['past what is reserved', { ...empty, reserved: [{ start: 0, end: 0xfee0_0fff }] }, 0, 4096, 0xfee0_1000],
     ['with the offset in the page', { ...empty, alignment: 1 }, 0x1234, 100, 0x1000 + 0x234],
   ])('%s', (_, layout, start, length, iova) => {

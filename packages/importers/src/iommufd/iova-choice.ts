@@ -28,7 +28,10 @@ export function chooseIova(layout: IovaLayout, start: number, length: number): n
   const inPage = start % PAGE_SIZE;
   const size = length + inPage;
   if (length >= 2 ** 63) throw new KernelError('EOVERFLOW', 'iopt_alloc_iova', `length ${length}`);
-  const align = Math.max(layout.alignment, Math.min(nextPowerOfTwo(length), start === 0 ? HUGE_PAGE : lowestBit(start), HUGE_PAGE));
+  const align = Math.max(
+    layout.alignment,
+    Math.min(nextPowerOfTwo(length), start === 0 ? HUGE_PAGE : lowestBit(start), HUGE_PAGE),
+  );
   let at = alignUp(PAGE_SIZE, align);
   for (const { start: from, end } of blockers(layout)) {
     if (at + size - 1 < from) break;
@@ -50,7 +53,8 @@ export function checkIova(layout: IovaLayout, iova: number, length: number): voi
   if (last > IOVA_APERTURE_END || layout.reserved.some(({ start, end }) => start <= last && end >= iova)) {
     throw fail('EINVAL', 'in a reserved range');
   }
-  if (layout.taken.some((area) => area.iova <= last && area.iova + area.length > iova)) throw fail('EEXIST', 'an area is there');
+  if (layout.taken.some((area) => area.iova <= last && area.iova + area.length > iova))
+    throw fail('EEXIST', 'an area is there');
 }
 
 /** Taken and reserved ranges, ascending; both ends inclusive. */

@@ -39,8 +39,10 @@ export interface CheckedRequest {
 export function checkMapFile(machine: Machine, request: MapFileRequest): CheckedRequest {
   const { flags } = request;
   const [start, length, iova] = [BigInt(request.start), BigInt(request.length), BigInt(request.iova ?? 0)];
-  if ((flags & ~ALL_FLAGS) !== 0) throw refused('EOPNOTSUPP', `flags 0x${flags.toString(16)} outside 0x${ALL_FLAGS.toString(16)}`);
-  if (iova >= ULONG_MAX || length >= ULONG_MAX) throw refused('EOVERFLOW', `iova ${iova} or length ${length} is 2^64-1 or more`);
+  if ((flags & ~ALL_FLAGS) !== 0)
+    throw refused('EOPNOTSUPP', `flags 0x${flags.toString(16)} outside 0x${ALL_FLAGS.toString(16)}`);
+  if (iova >= ULONG_MAX || length >= ULONG_MAX)
+    throw refused('EOVERFLOW', `iova ${iova} or length ${length} is 2^64-1 or more`);
   if ((flags & (IoasMap.WRITEABLE | IoasMap.READABLE)) === 0) throw refused('EINVAL', 'neither READABLE nor WRITEABLE');
   if (length === 0n) throw refused('EINVAL', 'length 0');
   const last = start + length - 1n;

@@ -3,7 +3,13 @@ import type { Machine } from '@dmabuf-emu/shm';
 import { ownedBy } from '../internal/owned-by.ts';
 import { putOwnedBuffer } from '../internal/put-owned-buffer.ts';
 import { unlessLost } from '../internal/unless-lost.ts';
-import { AreaStruct as A, HwptStruct as D, IoasStruct as I, PagesStruct as P, TrackStruct as T } from './iommufd-structs.ts';
+import {
+  AreaStruct as A,
+  HwptStruct as D,
+  IoasStruct as I,
+  PagesStruct as P,
+  TrackStruct as T,
+} from './iommufd-structs.ts';
 import { IoptPages } from './iopt-pages.ts';
 
 const SITE = 'reap';
@@ -16,7 +22,8 @@ export function reapIommufd(machine: Machine, task: number): void {
   for (const ref of ownedBy(machine, A, task)) {
     const p = machine.slab(A).at(ref);
     const allocator = A.allocator.get(mem, p);
-    if (allocator !== 0) unlessLost(() => domainOf(machine, allocator).iovaFree(A.iova.get(mem, p), A.length.get(mem, p)));
+    if (allocator !== 0)
+      unlessLost(() => domainOf(machine, allocator).iovaFree(A.iova.get(mem, p), A.length.get(mem, p)));
     machine.slab(A).free(ref, SITE);
   }
   for (const ref of ownedBy(machine, P, task)) {

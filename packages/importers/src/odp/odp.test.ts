@@ -31,7 +31,9 @@ describe('an ODP importer', () => {
       expect(result.bytesRead).toBeGreaterThan(0);
     }
     const bar = pci.function(EXPORTER).bar(1)!.start + (1 << 20);
-    const written = Array.from({ length: PAGES }, (_, page) => pci.memory.cpuRead(bar + page * 4096, 4096).some((b) => b !== 0));
+    const written = Array.from({ length: PAGES }, (_, page) =>
+      pci.memory.cpuRead(bar + page * 4096, 4096).some((b) => b !== 0),
+    );
     expect(written.every((yes, page) => !yes || page % 2 === 0)).toBe(true);
     expect(written.filter((yes) => yes).length).toBeGreaterThan(8);
     expect(dmabuf.refs).toBe(2);
@@ -156,7 +158,9 @@ describe('an ODP importer', () => {
       dmabuf.resv.addFence(right.fence, ResvUsage.KERNEL);
     });
     const { result } = startTestWorker<EngineReport>(engineUrl, machine, { dmabuf: dmabuf.ref, kind: 'odp' }, 'nic');
-    await expect.poll(() => machine.tasks().find(({ name }) => name === 'nic')?.waitingFor?.label, { timeout: 10_000 }).toMatch(/fence/);
+    await expect
+      .poll(() => machine.tasks().find(({ name }) => name === 'nic')?.waitingFor?.label, { timeout: 10_000 })
+      .toMatch(/fence/);
     expect(machine.mem.i32[control(machine).steps]).toBe(0);
     right.signal();
     await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 10_000 }).toBeGreaterThan(3);
@@ -173,7 +177,12 @@ describe('an ODP importer on a thread of its own', () => {
     const dmabuf = buffer(machine);
     registerImporters(machine);
     const workers = [0, 1].map((index) =>
-      startTestWorker<EngineReport>(engineUrl, machine, { dmabuf: dmabuf.ref, kind: 'odp', index, seed: index }, `nic-${index}`),
+      startTestWorker<EngineReport>(
+        engineUrl,
+        machine,
+        { dmabuf: dmabuf.ref, kind: 'odp', index, seed: index },
+        `nic-${index}`,
+      ),
     );
     await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 10_000 }).toBeGreaterThan(20);
     for (let i = 0; i < 60; i++) {

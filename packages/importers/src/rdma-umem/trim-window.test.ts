@@ -11,7 +11,14 @@ describe('a table cut down to a window', () => {
   // spec: drivers §15.4
   it('follows the numeric vector', () => {
     using machine = testMachine();
-    const table = SgTable.from(machine, [{ address: P, length: 0x10000 }, { address: Q, length: 0x10000 }], 'test');
+    const table = SgTable.from(
+      machine,
+      [
+        { address: P, length: 0x10000 },
+        { address: Q, length: 0x10000 },
+      ],
+      'test',
+    );
     const { start, end } = pageWindow(0xf000 + 0x10, 0x2000);
     expect([start, end]).toEqual([0xf000, 0x12000]);
     const trim = trimTable(table, start, end);
@@ -39,7 +46,11 @@ describe('a table cut down to a window', () => {
   it('cuts both ends of one entry, and skips entries before and behind', () => {
     using machine = testMachine();
     const lengths = [0x2000, 0x8000, 0x4000];
-    const table = SgTable.from(machine, lengths.map((length, i) => ({ address: P + i * 0x100000, length })), 'test');
+    const table = SgTable.from(
+      machine,
+      lengths.map((length, i) => ({ address: P + i * 0x100000, length })),
+      'test',
+    );
     const trim = trimTable(table, 0x3000, 0x5000);
     expect(trim).toEqual({ first: 1, nents: 1, firstOffset: 0x1000, lastTrim: 0x5000 });
     expect(table.entries()[1]).toEqual({ address: P + 0x101000, length: 0x2000 });
@@ -58,10 +69,14 @@ describe('a table cut down to a window', () => {
         const end = first + 1 + (count % (total - first));
         const entries = sizes.map((size, i) => ({ address: P + i * 0x100000, length: size * 4096 }));
         const table = SgTable.from(machine, entries, 'test');
-        const flat = entries.flatMap(({ address, length }) => Array.from({ length: length / 4096 }, (_, i) => address + i * 4096));
+        const flat = entries.flatMap(({ address, length }) =>
+          Array.from({ length: length / 4096 }, (_, i) => address + i * 4096),
+        );
         const trim = trimTable(table, first * 4096, end * 4096);
         const cut = table.entries().slice(trim.first, trim.first + trim.nents);
-        const left = cut.flatMap(({ address, length }) => Array.from({ length: length / 4096 }, (_, i) => address + i * 4096));
+        const left = cut.flatMap(({ address, length }) =>
+          Array.from({ length: length / 4096 }, (_, i) => address + i * 4096),
+        );
         expect(left).toEqual(flat.slice(first, end));
         restoreTable(table, trim);
         expect(table.entries()).toEqual(entries);

@@ -41,7 +41,9 @@ describe('a umem', () => {
     const fd = dmabuf.fd(OpenFlags.CLOEXEC);
     const umem = umemGet(machine, { device, dmabuf: fd, offset: 0, length: 4096 }, odpImporter);
     expect(umem.dmabuf.ref).toBe(dmabuf.ref);
-    expect(() => umemGet(machine, { device, dmabuf: 999, offset: 0, length: 4096 }, odpImporter)).toThrow(kernelError('EBADF'));
+    expect(() => umemGet(machine, { device, dmabuf: 999, offset: 0, length: 4096 }, odpImporter)).toThrow(
+      kernelError('EBADF'),
+    );
     umem.release();
     dmabuf.put();
   });
@@ -89,7 +91,9 @@ describe('a pinned umem', () => {
     const device = pciOf(machine, true).function(NIC).device;
     for (const exporter of [vfioLike, rdmaLike]) {
       const dmabuf = buffer(machine, exporter);
-      expect(() => umemGetPinned(machine, { device, dmabuf, offset: 0, length: BYTES })).toThrow(kernelError('EOPNOTSUPP'));
+      expect(() => umemGetPinned(machine, { device, dmabuf, offset: 0, length: BYTES })).toThrow(
+        kernelError('EOPNOTSUPP'),
+      );
       expect(dmabuf.refs).toBe(1);
       dmabuf.put();
     }
@@ -109,7 +113,7 @@ describe('the callback of a umem that is gone', () => {
     const dmabuf = buffer(machine);
     const attachment = dmabuf.attachDynamic(pci.function(NIC).device, odpImporter, 12345);
     const gpu = dmabuf.attachDynamic(pci.function(NIC).device, gpuImporter, 12345);
-    revoke(dmabuf);
+    expect(() => revoke(dmabuf)).not.toThrow();
     dmabuf.detach(attachment);
     dmabuf.detach(gpu);
     dmabuf.put();

@@ -218,13 +218,21 @@ export class Umem {
 export function umemGet(machine: Machine, { device, dmabuf, offset, length }: UmemInfo, importer: Importer): Umem {
   const end = offset + length;
   if (!(Number.isSafeInteger(end) && offset >= 0 && length >= 0)) {
-    throw new KernelError('EINVAL', 'ib_umem_dmabuf_get', `offset ${offset} and length ${length} leave the range of sizes`);
+    throw new KernelError(
+      'EINVAL',
+      'ib_umem_dmabuf_get',
+      `offset ${offset} and length ${length} leave the range of sizes`,
+    );
   }
   const buffer = typeof dmabuf === 'number' ? DmaBuf.get(machine, dmabuf) : dmabuf.get();
   return orUndo(
     () => {
       if (buffer.size < end) {
-        throw new KernelError('EINVAL', 'ib_umem_dmabuf_get', `bytes ${offset} to ${end} of a buffer of ${buffer.size} bytes`);
+        throw new KernelError(
+          'EINVAL',
+          'ib_umem_dmabuf_get',
+          `bytes ${offset} to ${end} of a buffer of ${buffer.size} bytes`,
+        );
       }
       const slab = machine.slab(U);
       const ref = slab.alloc('ib_umem_dmabuf_get');

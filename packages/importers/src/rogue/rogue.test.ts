@@ -35,13 +35,19 @@ describe.each(ROGUE_KINDS)('a rogue that %s, on a thread of its own', (rogue) =>
     const { violation, fault } = SEEN_AS[rogue];
     if (violation !== undefined) machine.diag.expect('violation', violation);
     const dmabuf = buffer(machine);
-    const engine = startTestWorker<EngineReport>(engineUrl, machine, { dmabuf: dmabuf.ref, kind: 'rogue', rogue }, 'rogue');
+    const engine = startTestWorker<EngineReport>(
+      engineUrl,
+      machine,
+      { dmabuf: dmabuf.ref, kind: 'rogue', rogue },
+      'rogue',
+    );
     await expect.poll(() => machine.mem.i32[control(machine).steps], UNTIL).toBeGreaterThan(2);
     const revoker = startTestWorker<string>(revokerUrl, machine, { dmabuf: dmabuf.ref, times: 2 }, 'revoker');
     const caught = (): DiagRecord[] => machine.diag.records().filter(({ kind }) => kind === 'violation');
     if (violation !== undefined) await expect.poll(() => caught().map(({ code }) => code), UNTIL).toContain(violation);
     if (fault !== undefined) await expect.poll(() => Object.keys(pci.faults.counts()), UNTIL).toContain(fault);
-    for (const { code, importer } of caught()) expect({ code, importer }).toEqual({ code: violation, importer: rogueName(rogue) });
+    for (const { code, importer } of caught())
+      expect({ code, importer }).toEqual({ code: violation, importer: rogueName(rogue) });
     for (const { kind, grant, write } of pci.faults.list()) {
       expect([write ? kind : 'read', grant?.importer]).toEqual([write ? fault : 'read', rogueName(rogue)]);
     }
@@ -69,7 +75,8 @@ describe('a rogue', () => {
     registerImporters(machine);
     const kinds = new Set<string>();
     for (let seed = 0; seed < 40; seed++) {
-      const make = () => createImporter('rogue', { machine, pci, fn: pci.function(NIC), random: new Random(seed), name: 'rogue' });
+      const make = () =>
+        createImporter('rogue', { machine, pci, fn: pci.function(NIC), random: new Random(seed), name: 'rogue' });
       const dmabuf = buffer(machine, laxExporter);
       const [one, two] = [make(), make()].map((importer) => {
         const session = importer.attach(dmabuf, { index: 0, count: 1 });
@@ -140,7 +147,9 @@ describe('a rogue', () => {
     beginRevoke(dmabuf);
     expect(dmabuf.resv.testSignaled(ResvUsage.BOOKKEEP)).toBe(true);
     session.step();
-    expect(pci.faults.list()).toMatchObject([{ kind: 'write-after-fence', write: true, grant: { importer: 'rogue-writes-after-fence' } }]);
+    expect(pci.faults.list()).toMatchObject([
+      { kind: 'write-after-fence', write: true, grant: { importer: 'rogue-writes-after-fence' } },
+    ]);
     endRevoke(dmabuf);
     unrevoke(dmabuf);
     expect(session.step().outcome).toBe('ok');
@@ -164,22 +173,25 @@ describe('a rogue', () => {
     dmabuf.put();
   });
 
-  it.each(['double-unmap', 'skips-lock', 'signals-twice'] as const)('that %s breaks its rule twice, then behaves', (rogue) => {
-    using machine = testMachine();
-    pciOf(machine, true);
-    machine.diag.expect('violation', SEEN_AS[rogue].violation!);
-    const dmabuf = buffer(machine);
-    const session = attach('rogue', dmabuf, { rogue });
-    for (let i = 0; i < 4; i++) {
-      expect(steps(session, 3).outcome).toBe('ok');
-      revoke(dmabuf);
-      unrevoke(dmabuf);
-    }
-    const violations = machine.diag.records().filter(({ kind }) => kind === 'violation');
-    expect(violations.map(({ code, importer }) => [code, importer])).toEqual(
-      Array.from({ length: 2 }, () => [SEEN_AS[rogue].violation, rogueName(rogue)]),
-    );
-    session.detach();
-    dmabuf.put();
-  });
+  it.each(['double-unmap', 'skips-lock', 'signals-twice'] as const)(
+    'that %s breaks its rule twice, then behaves',
+    (rogue) => {
+      using machine = testMachine();
+      pciOf(machine, true);
+      machine.diag.expect('violation', SEEN_AS[rogue].violation!);
+      const dmabuf = buffer(machine);
+      const session = attach('rogue', dmabuf, { rogue });
+      for (let i = 0; i < 4; i++) {
+        expect(steps(session, 3).outcome).toBe('ok');
+        revoke(dmabuf);
+        unrevoke(dmabuf);
+      }
+      const violations = machine.diag.records().filter(({ kind }) => kind === 'violation');
+      expect(violations.map(({ code, importer }) => [code, importer])).toEqual(
+        Array.from({ length: 2 }, () => [SEEN_AS[rogue].violation, rogueName(rogue)]),
+      );
+      session.detach();
+      dmabuf.put();
+    },
+  );
 });

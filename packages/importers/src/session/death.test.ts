@@ -95,7 +95,12 @@ describe.each(KINDS)('a %s importer whose engine dies', (kind) => {
     registerImporters(machine);
     const [shared, other] = [buffer(machine), buffer(machine)];
     const neighbour = attach('odp', other, { fn: pci.function(NIC) });
-    const lost = await killEngine(machine, { dmabuf: shared.ref, kind, bdf: NIC, dieAt: { label: 'iommu.publish', pass: 1 } });
+    const lost = await killEngine(machine, {
+      dmabuf: shared.ref,
+      kind,
+      bdf: NIC,
+      dieAt: { label: 'iommu.publish', pass: 1 },
+    });
     expect(lost).toContain('iommu_domain.lock');
     pci.isolate(pci.function(NIC));
     expect(neighbour.step().outcome).toBe('faulted');

@@ -7,13 +7,23 @@ import { attach, buffer, pciOf } from '#dist/testing/rig.test-worker.js';
 import { ROGUE_KINDS } from '@dmabuf-emu/importers';
 
 const RUNS_MAX = 200;
-const GOOD = ['odp', 'revocable-pinned', 'pinned', 'static', 'iommufd', 'gpu'] as const satisfies readonly ImporterKind[];
+const GOOD = [
+  'odp',
+  'revocable-pinned',
+  'pinned',
+  'static',
+  'iommufd',
+  'gpu',
+] as const satisfies readonly ImporterKind[];
 
 /** Every importer struct is gone. */
 function leftovers(machine: Machine): string[] {
   const { counts } = machine.verify();
-  const names = /^slab:(importer_hw|ib_umem|odp_mr|revocable_mr|static_import|gpu_|iommufd|iopt|dma_buf_attachment|sg_table|dma_grant|dma_buf_dma)/;
-  return Object.entries(counts).filter(([name, n]) => names.test(name) && n > 0).map(([name, n]) => `${name} ${n}`);
+  const names =
+    /^slab:(importer_hw|ib_umem|odp_mr|revocable_mr|static_import|gpu_|iommufd|iopt|dma_buf_attachment|sg_table|dma_grant|dma_buf_dma)/;
+  return Object.entries(counts)
+    .filter(([name, n]) => names.test(name) && n > 0)
+    .map(([name, n]) => `${name} ${n}`);
 }
 
 /** A session's whole life, with allocations failing; outcomes that a step may have then. */
@@ -93,7 +103,9 @@ describe('when the n-th allocation fails, for every n', () => {
       dmabuf.put();
     }
     machine.faults.off();
-    expect(Object.keys(outcomes).every((outcome) => ['ok', 'nomem', 'revoked', 'faulted', 'dead'].includes(outcome))).toBe(true);
+    expect(
+      Object.keys(outcomes).every((outcome) => ['ok', 'nomem', 'revoked', 'faulted', 'dead'].includes(outcome)),
+    ).toBe(true);
     expect(outcomes['ok']).toBeGreaterThan(0);
   });
 });
@@ -105,9 +117,15 @@ describe('createImporter', () => {
     const [fn] = pci.functions;
     const options = { machine, pci, fn: fn!, random: { pick: () => 'x' } as never, name: 'x' };
     expect(() => createImporter('nic' as ImporterKind, options)).toThrow(/an importer is one of odp, .*got nic/);
-    expect(() => createImporter('rogue', { ...options, rogue: 'sleeps' as never })).toThrow(/a rogue is one of ignores-invalidate.*got sleeps/);
+    expect(() => createImporter('rogue', { ...options, rogue: 'sleeps' as never })).toThrow(
+      /a rogue is one of ignores-invalidate.*got sleeps/,
+    );
     const dmabuf = buffer(machine);
-    for (const slice of [{ index: 2, count: 2 }, { index: -1, count: 1 }, { index: 0, count: 0 }]) {
+    for (const slice of [
+      { index: 2, count: 2 },
+      { index: -1, count: 1 },
+      { index: 0, count: 0 },
+    ]) {
       expect(() => createImporter('odp', options).attach(dmabuf, slice)).toThrow(/a slice is one of count parts/);
     }
     expect(ROGUE_KINDS).toHaveLength(9);

@@ -17,7 +17,14 @@ export class StaticSession extends GatedSession {
   readonly #import: number;
   readonly #table: SgTable;
 
-  private constructor(attachment: Attachment, table: SgTable, ref: number, hw: HwGate, tools: SessionTools, slice: Slice) {
+  private constructor(
+    attachment: Attachment,
+    table: SgTable,
+    ref: number,
+    hw: HwGate,
+    tools: SessionTools,
+    slice: Slice,
+  ) {
     const window = new DmaWindow(0, table.entries());
     super(attachment.dmabuf, hw, tools.traffic(hw.uid, slice), { translations: hw.program(), window });
     this.attachment = attachment;
@@ -36,7 +43,15 @@ export class StaticSession extends GatedSession {
           () => {
             const attachment = dmabuf.attach(device);
             return orUndo(
-              () => new StaticSession(attachment, attachment.mapUnlocked(DmaDirection.BIDIRECTIONAL), ref, hw, tools, slice),
+              () =>
+                new StaticSession(
+                  attachment,
+                  attachment.mapUnlocked(DmaDirection.BIDIRECTIONAL),
+                  ref,
+                  hw,
+                  tools,
+                  slice,
+                ),
               () => dmabuf.detach(attachment),
             );
           },

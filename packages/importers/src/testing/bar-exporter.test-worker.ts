@@ -1,9 +1,25 @@
-import { type Attachment, defineExporter, DmaBuf, type Exporter, registerDrivers, REVOCABLE_FIELDS, RevocableExport, ResvUsage } from '@dmabuf-emu/core';
+import {
+  type Attachment,
+  defineExporter,
+  DmaBuf,
+  type Exporter,
+  registerDrivers,
+  REVOCABLE_FIELDS,
+  RevocableExport,
+  ResvUsage,
+} from '@dmabuf-emu/core';
 import { freeSgt, type PciFunction, PciSystem, physVecToSgt, registerPhysInterconnect } from '@dmabuf-emu/pci-iommu';
 import { i32, KernelError, type Machine, struct, u53 } from '@dmabuf-emu/shm';
 
 /** A piece of a BAR as a buffer. */
-const BarBuffer = struct('test_bar_buffer', { fn: i32(), bar: i32(), paddr: u53(), length: u53(), split: u53(), ...REVOCABLE_FIELDS });
+const BarBuffer = struct('test_bar_buffer', {
+  fn: i32(),
+  bar: i32(),
+  paddr: u53(),
+  length: u53(),
+  split: u53(),
+  ...REVOCABLE_FIELDS,
+});
 const S = BarBuffer;
 
 /** What an exporter of these tests refuses. */
@@ -26,7 +42,8 @@ function barExporter(name: string, { needsRevocable, refusesPin }: Policy): Expo
     name,
     attach(buffer, attachment) {
       if (!needsRevocable) return;
-      if (!attachment.peer2peer) throw new KernelError('EOPNOTSUPP', 'attach', 'the importer does not take peer addresses');
+      if (!attachment.peer2peer)
+        throw new KernelError('EOPNOTSUPP', 'attach', 'the importer does not take peer addresses');
       if (revocableOf(buffer).revoked) throw new KernelError('ENODEV', 'attach', 'revoked');
       if (!attachment.isRevocable()) throw new KernelError('EOPNOTSUPP', 'attach', 'the importer cannot be revoked');
     },
@@ -46,7 +63,13 @@ function barExporter(name: string, { needsRevocable, refusesPin }: Policy): Expo
       const provider = pci.p2p.provider(pci.functions[S.fn.get(machine.mem, p)]!.topology, S.bar.get(machine.mem, p));
       const [paddr, length] = [S.paddr.get(machine.mem, p), S.length.get(machine.mem, p)];
       const split = S.split.get(machine.mem, p);
-      const ranges = split === 0 ? [{ paddr, len: length }] : [{ paddr, len: split }, { paddr: paddr + split, len: length - split }];
+      const ranges =
+        split === 0
+          ? [{ paddr, len: length }]
+          : [
+              { paddr, len: split },
+              { paddr: paddr + split, len: length - split },
+            ];
       const table = physVecToSgt(attachment, provider, ranges, length, direction);
       revocableOf(buffer).mapped();
       return table;

@@ -1,7 +1,15 @@
 import { DmaBuf } from '@dmabuf-emu/core';
 import type { ImporterKind, RogueKind, StepOutcome } from '@dmabuf-emu/importers';
 import { PciSystem } from '@dmabuf-emu/pci-iommu';
-import { atomicAdd, atomicLoad, atomicStore, type ErrnoName, isKernelError, type Machine, setSyncHook } from '@dmabuf-emu/shm';
+import {
+  atomicAdd,
+  atomicLoad,
+  atomicStore,
+  type ErrnoName,
+  isKernelError,
+  type Machine,
+  setSyncHook,
+} from '@dmabuf-emu/shm';
 import { runTestWorker } from '@dmabuf-emu/shm/testing';
 import { attach, control, pciOf } from './rig.test-worker.ts';
 

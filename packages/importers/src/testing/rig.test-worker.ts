@@ -1,5 +1,11 @@
 import type { DmaBuf, Exporter } from '@dmabuf-emu/core';
-import { createImporter, type ImporterKind, type RogueKind, type Session, type StepResult } from '@dmabuf-emu/importers';
+import {
+  createImporter,
+  type ImporterKind,
+  type RogueKind,
+  type Session,
+  type StepResult,
+} from '@dmabuf-emu/importers';
 import { PciSystem, type PciFunction } from '@dmabuf-emu/pci-iommu';
 import { type Machine, Random } from '@dmabuf-emu/shm';
 import { exportBar, registerBarExporters, vfioLike } from './bar-exporter.test-worker.ts';
@@ -22,7 +28,11 @@ export function pciOf(machine: Machine, create = false, iommu = true): PciSystem
 }
 
 /** A buffer of {@link BYTES} over the exporting GPU's BAR. */
-export function buffer(machine: Machine, exporter: Exporter = vfioLike, options: { length?: number; split?: number } = {}): DmaBuf {
+export function buffer(
+  machine: Machine,
+  exporter: Exporter = vfioLike,
+  options: { length?: number; split?: number } = {},
+): DmaBuf {
   const fn = PciSystem.of(machine).function(EXPORTER);
   return exportBar(machine, { exporter, fn, bar: BAR, offset: 1 << 20, length: BYTES, ...options });
 }

@@ -7,6 +7,8 @@ export function eventsSince(machine: Machine): () => string[] {
     const events = machine.trace.read();
     const fresh = events.slice(seen).filter(({ name }) => name.startsWith('dma_buf_'));
     seen = events.length;
-    return fresh.map(({ name, args }) => (name === 'dma_buf_revoke' ? `revoke ${args[1]}` : name.slice('dma_buf_'.length)));
+    return fresh.map(({ name, args }) =>
+      name === 'dma_buf_revoke' ? `revoke ${args[1]}` : name.slice('dma_buf_'.length),
+    );
   };
 }

@@ -77,14 +77,18 @@ export function dmaIovaSync(device: DmaDevice, state: DmaIovaState, offset: numb
   device.iommu.sync(start, pageUp(state.addr + offset + size) - start);
 }
 
-/** Removes linked ranges and invalidates the IOTLB; the IOVAs stay allocated. @kernel dma_iova_unlink */
+/**
+ * Removes linked ranges and invalidates the IOTLB; the IOVAs stay allocated. Of a function that was taken out of service
+ * (blocked) nothing is removed: it reaches nothing any more.
+ * @kernel dma_iova_unlink
+ */
 export function dmaIovaUnlink(device: DmaDevice, state: DmaIovaState, offset: number, size: number): void {
   const gather = new IotlbGather();
   const start = pageDown(state.addr + offset);
   const bytes = pageUp(state.addr + offset + size) - start;
   const removed = device.iommu.unmapFast(start, bytes, gather);
   device.iommu.iotlbSync(gather);
-  if (removed !== bytes) {
+  if (removed !== bytes && device.iommu.type !== 'blocked') {
     device.machine.diag.warn(
       'dma_iova_unlink',
       `${device.bdf}: ${removed} of ${bytes} bytes were mapped at 0x${start.toString(16)}`,

@@ -51,9 +51,7 @@ export const IovaStruct = struct('iova_domain', {
   max32: u53(),
   /** Pages that were reserved and never come back. */
   reserved: u53(),
-  /** Pages allocated minus pages freed by tasks that got no cache of their own. */
-  live: u53(),
-  /** Full magazines, by order of their size. */
+  /** Words of full magazines, by order of their size. */
   depot: words(6),
   depotCount: words(6),
   /** Slot and word of the table of task caches, by task id. */
@@ -69,15 +67,16 @@ export const MAGAZINE_ORDERS = 6;
 /** Freed page numbers of one size, as doubles. @kernel struct iova_magazine */
 export const MagazineStruct = struct('iova_magazine', {
   count: i32(),
-  next: ref(),
-  pad: i32(),
+  /** Word of the next magazine of the depot. */
+  next: i32(),
+  /** Its own ref. */
+  self: ref(),
   pages: words(MAGAZINE_ENTRIES * 2),
 });
 
 /** One task's magazines of one domain. @kernel struct iova_cpu_rcache */
 export const TaskCacheStruct = struct('iova_task_cache', {
+  /** Words of magazines, by order. */
   loaded: words(MAGAZINE_ORDERS),
   previous: words(MAGAZINE_ORDERS),
-  /** Pages allocated minus pages freed by this task, magazines not counted. */
-  live: u53(),
 });

@@ -1,6 +1,7 @@
 export { DEFAULT_IOTLB, type DomainOptions, type IotlbShape } from './domain-lifetime.ts';
 export { DOMAIN_TYPES, type DomainType } from './domain-struct.ts';
-export { IOVA_APERTURE_END, IommuDomain } from './iommu-domain.ts';
+export { IOVA_APERTURE_END } from './check-map.ts';
+export { IommuDomain } from './iommu-domain.ts';
 export type { Iotlb, IotlbStats } from './iotlb.ts';
 export { IotlbGather } from './iotlb-gather.ts';
 export type { IovaSpace, ReservedRange } from './iova-space.ts';

@@ -1,6 +1,7 @@
-import { atomicAdd, type ErrnoName, KernelError, type Machine, type Mutex, mutexOf, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
+import { atomicAdd, KernelError, type Machine, type Mutex, mutexOf, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
 import type { MemoryMap } from '../memory/memory-map.ts';
 import { isPageAligned, PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
+import { checkMap, IOVA_APERTURE_END } from './check-map.ts';
 import { createDomain, type DomainOptions, freeDomain } from './domain-lifetime.ts';
 import { DOMAIN_TYPES, DomainStruct, type DomainType } from './domain-struct.ts';
 import { Iotlb, type IotlbStats } from './iotlb.ts';
@@ -8,9 +9,6 @@ import { IotlbGather } from './iotlb-gather.ts';
 import { IovaSpace } from './iova-space.ts';
 import { entryFrame, highBits, lowBits, MAX_PAGE_NUMBER, PageTable, walkEntry } from './page-table.ts';
 import { PROT_MASK } from './prot.ts';
-
-/** The top of every IOVA space: 48 bits. */
-export const IOVA_APERTURE_END = MAX_PAGE_NUMBER * PAGE_SIZE - 1;
 
 /**
  * A set of translations for the devices attached to it: page table, IOTLB and, for the DMA API's domains, an allocator of
@@ -29,6 +27,7 @@ export class IommuDomain {
   readonly iotlb: Iotlb | null;
   /** Whether the last {@link translate} used a cached entry that differs from the page table. */
   staleHit = false;
+  readonly #i32: Int32Array;
   readonly #p: number;
   readonly #top: number;
   readonly #table: PageTable;
@@ -42,6 +41,7 @@ export class IommuDomain {
     this.machine = machine;
     this.memoryMap = map;
     this.ref = ref;
+    this.#i32 = mem.i32;
     this.#p = p;
     this.type = DOMAIN_TYPES[DomainStruct.type.get(mem, p)]!;
     this.#top = DomainStruct.top.get(mem, p);
@@ -116,7 +116,7 @@ export class IommuDomain {
 
   /** {@link map} without telling the hardware: {@link sync} must follow. @kernel iommu_map_nosync */
   mapNosync(iova: number, paddr: number, size: number, prot: number): void {
-    this.#checkMap(iova, paddr, size, prot);
+    checkMap(this, iova, paddr, size, prot);
     const { machine } = this;
     if (machine.faults.armed) machine.faults.check('iommu.map');
     const first = pageNumber(iova);
@@ -124,7 +124,8 @@ export class IommuDomain {
     let done = 0;
     this.#lock.lock();
     try {
-      while (done < pages) done += this.#mapRegion(first + done, paddr + done * PAGE_SIZE, pages - done, prot & PROT_MASK);
+      while (done < pages)
+        done += this.#mapRegion(first + done, paddr + done * PAGE_SIZE, pages - done, prot & PROT_MASK);
     } catch (error) {
       if (!(error instanceof TaskKilled)) {
         this.#remove(first, done, new IotlbGather());
@@ -192,7 +193,7 @@ export class IommuDomain {
   /** Page-table entry of a page, past the IOTLB; 0 when it is not mapped. */
   walk(page: number): number {
     if (this.#top === 0 || page >= MAX_PAGE_NUMBER) return 0;
-    return walkEntry(this.machine.mem.i32, this.#top, lowBits(page), highBits(page));
+    return walkEntry(this.#i32, this.#top, lowBits(page), highBits(page));
   }
 
   /**
@@ -202,7 +203,7 @@ export class IommuDomain {
   translate(page: number, check: boolean): number {
     const tlb = this.iotlb;
     if (tlb === null || page >= MAX_PAGE_NUMBER) return 0;
-    const words = this.machine.mem.i32;
+    const words = this.#i32;
     const low = page >>> 0;
     const high = (page / 2 ** 32) | 0;
     const hit = tlb.lookup(low, high);
@@ -225,7 +226,7 @@ export class IommuDomain {
    */
   iovaAlloc(size: number, limit: number = IOVA_APERTURE_END, flush = true): number {
     if (this.#iova === null || size <= 0) return 0;
-    const end = Math.floor(Math.min(limit, IOVA_APERTURE_END) / PAGE_SIZE) + 1;
+    const end = limit >= IOVA_APERTURE_END ? MAX_PAGE_NUMBER : pageNumber(limit) + 1;
     return this.#iova.alloc(Math.ceil(size / PAGE_SIZE), end, flush) * PAGE_SIZE;
   }
 
@@ -246,22 +247,6 @@ export class IommuDomain {
     return counted === this.mappedPages
       ? []
       : [`domain ${this.ref}: ${counted} pages are mapped, the counter says ${this.mappedPages}`];
-  }
-
-  #checkMap(iova: number, paddr: number, size: number, prot: number): void {
-    if (!this.isPaging) this.#refuse('EINVAL', true, `the domain is of type ${this.type}`);
-    if (!isPageAligned(iova) || !isPageAligned(paddr) || !isPageAligned(size)) {
-      this.#refuse('EINVAL', false, `${range(iova, paddr, size)}: all must be multiples of ${PAGE_SIZE}`);
-    }
-    if ((prot & PROT_MASK) === 0) this.#refuse('EINVAL', true, `prot ${prot} has neither READ nor WRITE`);
-    if (iova < 0 || iova + size > IOVA_APERTURE_END + 1) {
-      this.#refuse('ERANGE', false, `${range(iova, paddr, size)}: IOVAs have 48 bits`);
-    }
-  }
-
-  #refuse(code: ErrnoName, warn: boolean, text: string): never {
-    if (warn) this.machine.diag.warn('iommu-map', text);
-    throw new KernelError(code, 'iommu_map', text);
   }
 
   /** Maps pages up to the end of a region of physical memory. Returns how many. */
@@ -288,8 +273,4 @@ export class IommuDomain {
     syncPoint('iommu.publish', this.#p);
     atomicAdd(this.machine.mem, this.#p + DomainStruct.generation.at, 1);
   }
-}
-
-function range(iova: number, paddr: number, size: number): string {
-  return `iova 0x${iova.toString(16)}, paddr 0x${paddr.toString(16)}, size 0x${size.toString(16)}`;
 }

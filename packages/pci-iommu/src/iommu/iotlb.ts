@@ -40,6 +40,7 @@ export interface IotlbStats {
 export class Iotlb {
   readonly #machine: Machine;
   readonly #mem: Mem;
+  readonly #i32: Int32Array;
   readonly #at: number;
   readonly #entries: number;
   readonly #sets: number;
@@ -50,6 +51,7 @@ export class Iotlb {
   constructor(machine: Machine, at: number, sets: number, ways: number) {
     this.#machine = machine;
     this.#mem = machine.mem;
+    this.#i32 = machine.mem.i32;
     this.#at = at;
     this.#entries = at + HEADER_WORDS;
     this.#sets = sets;
@@ -59,7 +61,7 @@ export class Iotlb {
 
   /** The cached entry of a page, or 0. Counts a hit or a miss. */
   lookup(low: number, high: number): number {
-    const words = this.#mem.i32;
+    const words = this.#i32;
     const tag = Math.imul((low >>> this.#setBits) | (high << (32 - this.#setBits)), TAG_MIX);
     let at = this.#entries + (low & (this.#sets - 1)) * this.#ways * 2;
     for (let way = this.#ways; way > 0; way--, at += 2) {
@@ -80,12 +82,12 @@ export class Iotlb {
 
   /** {@link sequence} by a plain read: for comparisons that need not be in order with other accesses. */
   get sequenceSeen(): number {
-    return this.#mem.i32[this.#at + SEQUENCE]!;
+    return this.#i32[this.#at + SEQUENCE]!;
   }
 
   /** Caches the entry of a page, unless something was invalidated since `sequence` or another fill is under way. */
   fill(low: number, high: number, entry: number, sequence: number): void {
-    const words = this.#mem.i32;
+    const words = this.#i32;
     const lock = this.#at + LOCK;
     syncPoint('iotlb.fill', lock);
     if (atomicCas(this.#mem, lock, 0, this.#machine.tid) !== 0) return;
@@ -104,7 +106,7 @@ export class Iotlb {
   /** Removes the entries of pages [first, end). Returns when no thread can find them any more. */
   invalidate(first: number, end: number): void {
     this.#lock();
-    if (this.#mem.i32[this.#at + FILLED] !== 0) {
+    if (this.#i32[this.#at + FILLED] !== 0) {
       if (end - first >= this.#sets * 2) this.#clear();
       else for (let page = first; page < end; page++) this.#drop(page);
     }
@@ -126,12 +128,12 @@ export class Iotlb {
   /** Entries that are cached, for checks on a quiet machine. */
   count(): number {
     let used = 0;
-    for (let i = 0; i < this.#sets * this.#ways; i++) if (this.#mem.i32[this.#entries + i * 2 + 1] !== 0) used++;
+    for (let i = 0; i < this.#sets * this.#ways; i++) if (this.#i32[this.#entries + i * 2 + 1] !== 0) used++;
     return used;
   }
 
   get stats(): IotlbStats {
-    const words = this.#mem.i32;
+    const words = this.#i32;
     const [hits, misses] = [words[this.#at + HITS]! >>> 0, words[this.#at + MISSES]! >>> 0];
     return { hits, misses, invalidations: words[this.#at + SEQUENCE]! >>> 0 };
   }
@@ -143,13 +145,13 @@ export class Iotlb {
   }
 
   #clear(): void {
-    const { i32 } = this.#mem;
+    const i32 = this.#i32;
     for (let i = 0; i < this.#sets * this.#ways; i++) i32[this.#entries + i * 2 + 1] = 0;
     i32[this.#at + FILLED] = 0;
   }
 
   #drop(page: number): void {
-    const words = this.#mem.i32;
+    const words = this.#i32;
     const low = page >>> 0;
     const high = (page / 2 ** 32) | 0;
     const tag = Math.imul((low >>> this.#setBits) | (high << (32 - this.#setBits)), TAG_MIX);

@@ -6,6 +6,13 @@ const TASKS = 255;
 /** Full magazines of one size that a space keeps; more go back to the ranges. */
 const MAX_DEPOT = 32;
 
+/** Offsets as numbers: a pair of `get` and `put` costs about as much as two loads of a field. */
+const COUNT = MagazineStruct.count.at;
+const NEXT = MagazineStruct.next.at;
+const PAGES = MagazineStruct.pages.at;
+const LOADED = TaskCacheStruct.loaded.at;
+const PREVIOUS = TaskCacheStruct.previous.at;
+
 /** Takes one freed range out of circulation: first page, pages. */
 type GiveBack = (page: number, pages: number) => void;
 
@@ -19,22 +26,28 @@ export function magazineOrder(pages: number): number {
  * Freed IOVAs of 1 to 32 pages, kept by each task for its own next allocation: what was freed last is given out first. Full
  * magazines move between tasks through a depot.
  *
- * A task's magazines are touched by that task alone; the depot by whoever holds the space's lock.
+ * A task's magazines are touched by that task alone; the depot by whoever holds the space's lock. Magazines are known by
+ * their word; 0 is none.
  *
  * @kernel struct iova_rcache
  */
 export class IovaCache {
   readonly #machine: Machine;
   readonly #mem: Mem;
+  readonly #i32: Int32Array;
+  readonly #f64: Float64Array;
   readonly #p: number;
   readonly #magazines: Slab;
   readonly #tasks: Slab;
+  /** Word of this task's cache; 0 until it is needed. */
   #mine = 0;
 
   /** @param p - word of the space's slot */
   constructor(machine: Machine, p: number) {
     this.#machine = machine;
     this.#mem = machine.mem;
+    this.#i32 = machine.mem.i32;
+    this.#f64 = machine.mem.f64;
     this.#p = p;
     this.#magazines = machine.slab(MagazineStruct);
     this.#tasks = machine.slab(TaskCacheStruct);
@@ -59,36 +72,38 @@ export class IovaCache {
 
   /** The newest freed range of `1 << order` pages below page `limit`, or 0. @kernel iova_rcache_get */
   get(order: number, limit: number): number {
-    const task = this.#task();
+    const words = this.#i32;
+    const task = this.#mine !== 0 ? this.#mine : this.#task();
     if (task === 0) return 0;
-    const pages = 1 << order;
-    let magazine = this.#loaded(task, order);
-    if (this.#countOf(magazine) === 0) {
-      const previous = TaskCacheStruct.previous.get(this.#mem, task, order);
-      if (this.#countOf(previous) === 0) return 0;
-      TaskCacheStruct.previous.set(this.#mem, task, order, magazine);
-      TaskCacheStruct.loaded.set(this.#mem, task, order, previous);
+    let magazine = words[task + LOADED + order]!;
+    if (magazine === 0 || words[magazine + COUNT] === 0) {
+      const previous = words[task + PREVIOUS + order]!;
+      if (previous === 0 || words[previous + COUNT] === 0) return 0;
+      words[task + PREVIOUS + order] = magazine;
+      words[task + LOADED + order] = previous;
       magazine = previous;
     }
-    const page = this.#pop(this.#magazines.at(magazine), pages, limit);
-    if (page !== 0) this.#addLive(task, pages);
+    const last = words[magazine + COUNT]! - 1;
+    const page = this.#f64[((magazine + PAGES) >>> 1) + last]!;
+    if (page + (1 << order) > limit) return this.#takeBelow(magazine, order, limit);
+    words[magazine + COUNT] = last;
     return page;
   }
 
   /** Keeps a freed range; false when there is no room for it: see {@link putSlow}. @kernel iova_rcache_insert */
   put(page: number, order: number): boolean {
-    const task = this.#task();
-    let magazine = task === 0 ? 0 : this.#loaded(task, order);
+    const words = this.#i32;
+    const task = this.#mine !== 0 ? this.#mine : this.#task();
+    let magazine = task === 0 ? 0 : words[task + LOADED + order]!;
     if (magazine === 0) return false;
-    if (this.#countOf(magazine) === MAGAZINE_ENTRIES) {
-      const previous = TaskCacheStruct.previous.get(this.#mem, task, order);
-      if (previous === 0 || this.#countOf(previous) === MAGAZINE_ENTRIES) return false;
-      TaskCacheStruct.previous.set(this.#mem, task, order, magazine);
-      TaskCacheStruct.loaded.set(this.#mem, task, order, previous);
+    if (words[magazine + COUNT] === MAGAZINE_ENTRIES) {
+      const previous = words[task + PREVIOUS + order]!;
+      if (previous === 0 || words[previous + COUNT] === MAGAZINE_ENTRIES) return false;
+      words[task + PREVIOUS + order] = magazine;
+      words[task + LOADED + order] = previous;
       magazine = previous;
     }
-    this.#push(this.#magazines.at(magazine), page);
-    this.#addLive(task, -(1 << order));
+    this.#push(magazine, page);
     return true;
   }
 
@@ -97,29 +112,30 @@ export class IovaCache {
    * Needs no memory to succeed: without any, the range itself goes back.
    */
   putSlow(page: number, order: number, giveBack: GiveBack): void {
+    const words = this.#i32;
     const task = this.#task();
-    this.#addLive(task, -(1 << order));
     if (task === 0) return giveBack(page, 1 << order);
-    const loaded = this.#loaded(task, order);
-    if (TaskCacheStruct.previous.get(this.#mem, task, order) === 0)
-      TaskCacheStruct.previous.set(this.#mem, task, order, loaded);
+    const loaded = words[task + LOADED + order]!;
+    if (words[task + PREVIOUS + order] === 0) words[task + PREVIOUS + order] = loaded;
     else this.#retire(loaded, order, giveBack);
-    const fresh = orNull(() => this.#magazines.alloc('must:iova.magazine'));
-    TaskCacheStruct.loaded.set(this.#mem, task, order, fresh);
+    const fresh = this.#newMagazine();
+    words[task + LOADED + order] = fresh;
     if (fresh === 0) giveBack(page, 1 << order);
-    else this.#push(this.#magazines.at(fresh), page);
+    else this.#push(fresh, page);
   }
 
   /** With the space's lock held: takes a full magazine from the depot when this task has no entries. True when it did. */
   refill(order: number): boolean {
+    const words = this.#i32;
     const magazine = IovaStruct.depot.get(this.#mem, this.#p, order);
     const task = this.#task();
-    if (magazine === 0 || task === 0 || this.#countOf(this.#loaded(task, order)) !== 0) return false;
-    IovaStruct.depot.set(this.#mem, this.#p, order, MagazineStruct.next.get(this.#mem, this.#magazines.at(magazine)));
+    if (magazine === 0 || task === 0) return false;
+    const empty = words[task + LOADED + order]!;
+    if (empty !== 0 && words[empty + COUNT] !== 0) return false;
+    IovaStruct.depot.set(this.#mem, this.#p, order, words[magazine + NEXT]!);
     IovaStruct.depotCount.set(this.#mem, this.#p, order, IovaStruct.depotCount.get(this.#mem, this.#p, order) - 1);
-    const empty = this.#loaded(task, order);
-    if (empty !== 0) this.#magazines.free(empty, 'iova.magazine');
-    TaskCacheStruct.loaded.set(this.#mem, task, order, magazine);
+    if (empty !== 0) this.#free(empty);
+    words[task + LOADED + order] = magazine;
     return true;
   }
 
@@ -132,7 +148,7 @@ export class IovaCache {
 
   /** With the space's lock held: the ranges of a dead task go back. */
   drainOf(tid: number, giveBack: GiveBack): void {
-    const task = this.#mem.i32[IovaStruct.cachesAt.get(this.#mem, this.#p) + tid - 1]!;
+    const task = this.#i32[IovaStruct.cachesAt.get(this.#mem, this.#p) + tid - 1]!;
     if (task !== 0) this.#drainTask(this.#tasks.at(task), giveBack);
   }
 
@@ -142,29 +158,32 @@ export class IovaCache {
     for (const task of this.#allTasks()) this.#drainTask(this.#tasks.at(task), giveBack);
   }
 
-  /** With the space's lock held: notes pages that were allocated (or, negative, freed) past the magazines. */
-  countPast(pages: number): void {
-    this.#addLive(this.#task(), pages);
-  }
-
-  /** Pages allocated and not freed, by all tasks. Exact on a quiet machine. */
-  live(): number {
-    const shared = IovaStruct.live.get(this.#mem, this.#p);
-    return this.#allTasks().reduce(
-      (sum, task) => sum + TaskCacheStruct.live.get(this.#mem, this.#tasks.at(task)),
-      shared,
-    );
+  /** Pages in magazines. Exact on a quiet machine. */
+  pages(): number {
+    let pages = 0;
+    for (let order = 0; order < MAGAZINE_ORDERS; order++) {
+      for (let at = IovaStruct.depot.get(this.#mem, this.#p, order); at !== 0; at = this.#i32[at + NEXT]!) {
+        pages += this.#i32[at + COUNT]! << order;
+      }
+      for (const task of this.#allTasks()) {
+        const p = this.#tasks.at(task);
+        for (const magazine of [this.#i32[p + LOADED + order]!, this.#i32[p + PREVIOUS + order]!]) {
+          if (magazine !== 0) pages += this.#i32[magazine + COUNT]! << order;
+        }
+      }
+    }
+    return pages;
   }
 
   /** Word of this task's cache; 0 when there is no memory for one, which only makes things slower. */
   #task(): number {
     if (this.#mine !== 0) return this.#mine;
     const entry = IovaStruct.cachesAt.get(this.#mem, this.#p) + this.#machine.tid - 1;
-    let task = this.#mem.i32[entry]!;
+    let task = this.#i32[entry]!;
     if (task === 0) {
       task = orNull(() => this.#tasks.alloc('must:iova.cache'));
       if (task === 0) return 0;
-      this.#mem.i32[entry] = task;
+      this.#i32[entry] = task;
     }
     this.#mine = this.#tasks.at(task);
     return this.#mine;
@@ -172,73 +191,62 @@ export class IovaCache {
 
   #allTasks(): number[] {
     const at = IovaStruct.cachesAt.get(this.#mem, this.#p);
-    return Array.from(this.#mem.i32.subarray(at, at + TASKS)).filter((task) => task !== 0);
+    return Array.from(this.#i32.subarray(at, at + TASKS)).filter((task) => task !== 0);
   }
 
-  #loaded(task: number, order: number): number {
-    return TaskCacheStruct.loaded.get(this.#mem, task, order);
-  }
-
-  #countOf(magazine: number): number {
-    return magazine === 0 ? 0 : MagazineStruct.count.get(this.#mem, this.#magazines.at(magazine));
-  }
-
-  /** Removes the newest entry that ends below `limit`; 0 when there is none. @kernel iova_magazine_pop */
-  #pop(at: number, pages: number, limit: number): number {
-    const { f64 } = this.#mem;
-    const last = MagazineStruct.count.get(this.#mem, at) - 1;
-    const base = (at + MagazineStruct.pages.at) >>> 1;
-    for (let i = last; i >= 0; i--) {
-      const page = f64[base + i]!;
-      if (page + pages > limit) continue;
-      f64[base + i] = f64[base + last]!;
-      MagazineStruct.count.set(this.#mem, at, last);
+  /** Takes the newest entry that ends below `limit`; 0 when there is none. @kernel iova_magazine_pop */
+  #takeBelow(magazine: number, order: number, limit: number): number {
+    const last = this.#i32[magazine + COUNT]! - 1;
+    const base = (magazine + PAGES) >>> 1;
+    for (let i = last - 1; i >= 0; i--) {
+      const page = this.#f64[base + i]!;
+      if (page + (1 << order) > limit) continue;
+      this.#f64[base + i] = this.#f64[base + last]!;
+      this.#i32[magazine + COUNT] = last;
       return page;
     }
     return 0;
   }
 
-  #push(at: number, page: number): void {
-    const count = MagazineStruct.count.get(this.#mem, at);
-    this.#mem.f64[((at + MagazineStruct.pages.at) >>> 1) + count] = page;
-    MagazineStruct.count.set(this.#mem, at, count + 1);
+  #push(magazine: number, page: number): void {
+    const count = this.#i32[magazine + COUNT]!;
+    this.#f64[((magazine + PAGES) >>> 1) + count] = page;
+    this.#i32[magazine + COUNT] = count + 1;
   }
 
   /** Puts a magazine into the depot, or its entries back. */
   #retire(magazine: number, order: number, giveBack: GiveBack): void {
     if (magazine === 0) return;
-    const at = this.#magazines.at(magazine);
     const kept = IovaStruct.depotCount.get(this.#mem, this.#p, order);
-    if (kept >= MAX_DEPOT || MagazineStruct.count.get(this.#mem, at) < MAGAZINE_ENTRIES) {
+    if (kept >= MAX_DEPOT || this.#i32[magazine + COUNT]! < MAGAZINE_ENTRIES) {
       this.#empty(magazine, order, giveBack);
       return;
     }
-    MagazineStruct.next.set(this.#mem, at, IovaStruct.depot.get(this.#mem, this.#p, order));
+    this.#i32[magazine + NEXT] = IovaStruct.depot.get(this.#mem, this.#p, order);
     IovaStruct.depot.set(this.#mem, this.#p, order, magazine);
     IovaStruct.depotCount.set(this.#mem, this.#p, order, kept + 1);
   }
 
   #empty(magazine: number, order: number, giveBack: GiveBack): void {
     if (magazine === 0) return;
-    const at = this.#magazines.at(magazine);
-    const base = (at + MagazineStruct.pages.at) >>> 1;
-    for (let i = 0; i < MagazineStruct.count.get(this.#mem, at); i++) giveBack(this.#mem.f64[base + i]!, 1 << order);
-    this.#magazines.free(magazine, 'iova.magazine');
+    const base = (magazine + PAGES) >>> 1;
+    for (let i = 0; i < this.#i32[magazine + COUNT]!; i++) giveBack(this.#f64[base + i]!, 1 << order);
+    this.#free(magazine);
   }
 
   #drainTask(task: number, giveBack: GiveBack): void {
     for (let order = 0; order < MAGAZINE_ORDERS; order++) {
-      this.#empty(this.#loaded(task, order), order, giveBack);
-      this.#empty(TaskCacheStruct.previous.get(this.#mem, task, order), order, giveBack);
-      TaskCacheStruct.loaded.set(this.#mem, task, order, 0);
-      TaskCacheStruct.previous.set(this.#mem, task, order, 0);
+      for (const at of [task + LOADED + order, task + PREVIOUS + order]) {
+        this.#empty(this.#i32[at]!, order, giveBack);
+        this.#i32[at] = 0;
+      }
     }
   }
 
   #drainDepot(giveBack: GiveBack): void {
     for (let order = 0; order < MAGAZINE_ORDERS; order++) {
       for (let magazine = IovaStruct.depot.get(this.#mem, this.#p, order); magazine !== 0;) {
-        const next = MagazineStruct.next.get(this.#mem, this.#magazines.at(magazine));
+        const next = this.#i32[magazine + NEXT]!;
         this.#empty(magazine, order, giveBack);
         magazine = next;
       }
@@ -247,9 +255,17 @@ export class IovaCache {
     }
   }
 
-  #addLive(task: number, pages: number): void {
-    const at = task === 0 ? this.#p + IovaStruct.live.at : task + TaskCacheStruct.live.at;
-    this.#mem.f64[at >>> 1]! += pages;
+  /** Word of an empty magazine; 0 without memory. */
+  #newMagazine(): number {
+    const magazine = orNull(() => this.#magazines.alloc('must:iova.magazine'));
+    if (magazine === 0) return 0;
+    const at = this.#magazines.at(magazine);
+    MagazineStruct.self.set(this.#mem, at, magazine);
+    return at;
+  }
+
+  #free(magazine: number): void {
+    this.#magazines.free(MagazineStruct.self.get(this.#mem, magazine), 'iova.magazine');
   }
 }
 

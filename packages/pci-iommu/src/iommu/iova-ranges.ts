@@ -51,7 +51,7 @@ export class IovaRanges {
     const small = limit <= DMA_32BIT_PAGES;
     const max32 = IovaStruct.max32;
     if (small && pages >= max32.get(this.#mem, this.#p)) return 0;
-    const align = 2 ** Math.ceil(Math.log2(pages));
+    const align = nextPowerOfTwo(pages);
     const from = (small ? IovaStruct.cached32 : IovaStruct.cached).get(this.#mem, this.#p);
     let found = this.#search(f64, pages, align, Math.min(limit, from), FIRST_PAGE);
     if (found === 0 && from < limit) found = this.#search(f64, pages, align, limit, from);
@@ -103,6 +103,11 @@ export class IovaRanges {
     let pages = 0;
     for (let i = 0; i < this.#count; i++) pages += this.#end(this.#mem.f64, i) - this.#start(this.#mem.f64, i);
     return pages;
+  }
+
+  /** Pages that were reserved. */
+  get reserved(): number {
+    return IovaStruct.reserved.get(this.#mem, this.#p);
   }
 
   /** The taken ranges as [first, end) pages, for checks on a quiet machine. */
@@ -222,4 +227,9 @@ export class IovaRanges {
     f64[at] = first;
     f64[at + 1] = end;
   }
+}
+
+/** The power of two at or above `value`. */
+function nextPowerOfTwo(value: number): number {
+  return value <= 2 ** 31 ? 2 ** (value <= 1 ? 0 : 32 - Math.clz32(value - 1)) : 2 ** Math.ceil(Math.log2(value));
 }

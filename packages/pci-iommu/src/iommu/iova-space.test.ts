@@ -3,7 +3,8 @@ import { testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { smallMemory } from '../memory/test-memory.ts';
-import { IommuDomain, IOVA_APERTURE_END } from './iommu-domain.ts';
+import { IOVA_APERTURE_END } from './check-map.ts';
+import { IommuDomain } from './iommu-domain.ts';
 import type { ReservedRange } from './iova-space.ts';
 
 const LOW = 2 ** 32 - 1;

@@ -24,7 +24,9 @@ export class IovaSpace {
   readonly #cache: IovaCache;
   readonly #ref: number;
   readonly #giveBack = (page: number, pages: number): void => {
-    this.#freeRange(page, pages);
+    if (this.#ranges.free(page, page + pages)) return;
+    const where = `0x${(page * PAGE_SIZE).toString(16)}`;
+    this.#machine.diag.warn('iova-bad-free', `IOVA range ${where}+${pages} pages was not allocated`);
   };
 
   constructor(machine: Machine, ref: number) {
@@ -76,34 +78,14 @@ export class IovaSpace {
    */
   alloc(pages: number, limit: number, flush: boolean): number {
     const order = magazineOrder(pages);
-    const wanted = order < 0 ? pages : 1 << order;
-    if (order >= 0) {
-      const page = this.#cache.get(order, limit);
-      if (page !== 0) return page;
-    }
-    return this.#lock.with(() => {
-      if (order >= 0 && this.#cache.refill(order)) {
-        const page = this.#cache.get(order, limit);
-        if (page !== 0) return page;
-      }
-      let page = this.#ranges.alloc(wanted, limit);
-      if (page === 0 && flush) {
-        this.#cache.flushMine(this.#giveBack);
-        page = this.#ranges.alloc(wanted, limit);
-      }
-      if (page !== 0) this.#cache.countPast(wanted);
-      return page;
-    });
+    const page = order < 0 ? 0 : this.#cache.get(order, limit);
+    return page !== 0 ? page : this.#allocSlow(order < 0 ? pages : 1 << order, order, limit, flush);
   }
 
   /** Gives a range back: the whole one that was taken. @kernel free_iova_fast */
   free(page: number, pages: number): void {
     const order = magazineOrder(pages);
-    if (order >= 0 && this.#cache.put(page, order)) return;
-    this.#lock.with(() => {
-      if (order >= 0) this.#cache.putSlow(page, order, this.#giveBack);
-      else if (this.#freeRange(page, pages)) this.#cache.countPast(-pages);
-    });
+    if (order < 0 || !this.#cache.put(page, order)) this.#freeSlow(page, pages, order);
   }
 
   /** Takes a range for good. @kernel reserve_iova */
@@ -125,7 +107,7 @@ export class IovaSpace {
 
   /** Pages that are taken and not given back. Exact on a quiet machine. */
   livePages(): number {
-    return this.#cache.live();
+    return this.#ranges.total() - this.#ranges.reserved - this.#cache.pages();
   }
 
   /** Taken ranges as [first, end) pages, those in magazines and reserved ones included. */
@@ -133,12 +115,20 @@ export class IovaSpace {
     return this.#ranges.list();
   }
 
-  #freeRange(page: number, pages: number): boolean {
-    if (this.#ranges.free(page, page + pages)) return true;
-    this.#machine.diag.warn(
-      'iova-bad-free',
-      `IOVA range 0x${(page * PAGE_SIZE).toString(16)}+${pages} pages was not allocated`,
-    );
-    return false;
+  #allocSlow(pages: number, order: number, limit: number, flush: boolean): number {
+    return this.#lock.with(() => {
+      const recycled = order >= 0 && this.#cache.refill(order) ? this.#cache.get(order, limit) : 0;
+      const page = recycled !== 0 ? recycled : this.#ranges.alloc(pages, limit);
+      if (page !== 0 || !flush) return page;
+      this.#cache.flushMine(this.#giveBack);
+      return this.#ranges.alloc(pages, limit);
+    });
+  }
+
+  #freeSlow(page: number, pages: number, order: number): void {
+    this.#lock.with(() => {
+      if (order >= 0) this.#cache.putSlow(page, order, this.#giveBack);
+      else this.#giveBack(page, pages);
+    });
   }
 }

@@ -1,5 +1,5 @@
 import { type Attachment, DmaDirection, type SgTable } from '@dmabuf-emu/core';
-import { KernelError, type Machine } from '@dmabuf-emu/shm';
+import { isKernelError, KernelError, type Machine } from '@dmabuf-emu/shm';
 import { dmaUnmapPhys } from '../iommu/index.ts';
 import { P2pMapType } from '../p2pdma/index.ts';
 import type { PciFunction } from '../system/pci-function.ts';
@@ -33,7 +33,7 @@ export function freeSgt(attachment: Attachment, sgt: SgTable, direction: DmaDire
   checkDirection(machine, p, direction);
   const system = PciSystem.of(machine);
   system.grants.removeChain(H.grants.get(machine.mem, p));
-  unmap(machine, system.functions[H.requester.get(machine.mem, p)]!, p, sgt);
+  unmapIfPossible(machine, system.functions[H.requester.get(machine.mem, p)]!, p, sgt);
   if (!mappingQuirk(machine, 'mapping.leakEntryArray')) sgt.free(SITE);
   slab.free(holder, SITE);
 }
@@ -44,6 +44,16 @@ function checkDirection(machine: Machine, p: number, direction: DmaDirection): v
   const nameOf = (value: number): string =>
     Object.entries(DmaDirection).find(([, code]) => code === value)?.[0] ?? String(value);
   machine.diag.warn('dma-direction', `a mapping for ${nameOf(mapped)} is taken back as ${nameOf(direction)}`);
+}
+
+/** An unmap cannot fail. Where a task died with the IOMMU domain's lock, the translations stay: they are damage. */
+function unmapIfPossible(machine: Machine, client: PciFunction, p: number, sgt: SgTable): void {
+  try {
+    unmap(machine, client, p, sgt);
+  } catch (error) {
+    if (!isKernelError(error, 'EOWNERDEAD')) throw error;
+    machine.diag.info('iommu-lost', `a mapping of ${client.bdf} stays in its domain: ${error.message}`);
+  }
 }
 
 function unmap(machine: Machine, client: PciFunction, p: number, sgt: SgTable): void {

@@ -1,10 +1,10 @@
-import { i32, type Machine, Mutex, ref, struct } from '@dmabuf-emu/shm';
+import { type Machine, ref, struct } from '@dmabuf-emu/shm';
 import { FunctionStruct } from '../config-space/function-state.ts';
 import { IommuDomain, type IotlbShape, type ReservedRange } from '../iommu/index.ts';
 import type { MemoryMap } from '../memory/index.ts';
 import type { TopologyFunction } from '../topology/index.ts';
 
-const DomainsStruct = struct('pci.domains', { lock: i32(), blocked: ref(), identity: ref() });
+const DomainsStruct = struct('pci.domains', { blocked: ref(), identity: ref() });
 const D = DomainsStruct;
 const F = FunctionStruct;
 
@@ -25,7 +25,6 @@ export interface DomainsContext {
 export class Domains {
   readonly #context: DomainsContext;
   readonly #p: number;
-  readonly #lock: Mutex;
   /** This thread's handles, by function index: of the default domain, and of the last other one. */
   readonly #defaults: (IommuDomain | undefined)[] = [];
   readonly #others: (IommuDomain | undefined)[] = [];
@@ -34,7 +33,6 @@ export class Domains {
     const { machine } = context;
     this.#context = context;
     this.#p = machine.root('pci.domains', D.$words);
-    this.#lock = new Mutex(machine, this.#p + D.lock.at, 'pci_domains.lock');
   }
 
   /** The domain that a function is attached to. @throws KernelError ENOMEM when it must be made first */
@@ -50,12 +48,9 @@ export class Domains {
   /** Attaches a function to a domain; `null` is its default domain. */
   attach(fn: TopologyFunction, domain: IommuDomain | null): void {
     const { machine, map } = this.#context;
-    const p = this.#context.stateOf(fn);
-    this.#lock.with(() => {
-      const former = F.domain.exchange(machine.mem, p, domain === null ? 0 : domain.ref);
-      domain?.countDevice(1);
-      if (former !== 0) new IommuDomain(machine, map, former).countDevice(-1);
-    });
+    domain?.countDevice(1);
+    const former = F.domain.exchange(machine.mem, this.#context.stateOf(fn), domain === null ? 0 : domain.ref);
+    if (former !== 0) new IommuDomain(machine, map, former).countDevice(-1);
   }
 
   /** The domain that lets nothing pass. */
@@ -78,32 +73,29 @@ export class Domains {
       F.defaultDomain.store(machine.mem, p, identity);
       return identity;
     }
-    return this.#lock.with(() => {
-      const again = F.defaultDomain.load(machine.mem, p);
-      if (again !== 0) return again;
-      const domain = IommuDomain.create(machine, map, {
-        type: 'dma',
-        iotlb,
-        owner: fn.index,
-        reserved: reservedFor(fn),
-      });
-      F.defaultDomain.store(machine.mem, p, domain.ref);
-      return domain.ref;
+    const domain = IommuDomain.create(machine, map, {
+      type: 'dma',
+      iotlb,
+      owner: fn.index,
+      reserved: reservedFor(fn),
     });
+    return publish(domain, F.defaultDomain.cas(machine.mem, p, 0, domain.ref));
   }
 
   #shared(field: typeof D.blocked, type: 'blocked' | 'identity'): IommuDomain {
     const { machine, map } = this.#context;
     const made = field.load(machine.mem, this.#p);
     if (made !== 0) return new IommuDomain(machine, map, made);
-    return this.#lock.with(() => {
-      const again = field.load(machine.mem, this.#p);
-      if (again !== 0) return new IommuDomain(machine, map, again);
-      const domain = IommuDomain.create(machine, map, { type });
-      field.store(machine.mem, this.#p, domain.ref);
-      return domain;
-    });
+    const domain = IommuDomain.create(machine, map, { type });
+    return new IommuDomain(machine, map, publish(domain, field.cas(machine.mem, this.#p, 0, domain.ref)));
   }
+}
+
+/** A new domain is the one to use, unless another thread was faster. Without a lock, so that no death can be in the way. */
+function publish(made: IommuDomain, other: number): number {
+  if (other === 0) return made.ref;
+  made.destroy();
+  return other;
 }
 
 /** The host bridge's windows as bus addresses: no IOVA may equal a peer's address. @kernel iova_reserve_pci_windows */

@@ -99,6 +99,8 @@ export class PciSystem implements DmaBus {
     const system = new PciSystem(machine, config);
     storeConfig(machine, config);
     for (const fn of system.functions) system.#powerOn(fn);
+    // Isolating a function must not fail for want of memory.
+    system.domains.blocked();
     return machine.local(KEY, () => system);
   }
 

@@ -1,3 +1,4 @@
+import { DmaBuf } from '@dmabuf-emu/core';
 import { taskIsDead, type VerifyBuilder } from '@dmabuf-emu/shm';
 import { IommuDomain } from '../iommu/index.ts';
 import { DomainStruct } from '../iommu/domain-struct.ts';
@@ -40,8 +41,14 @@ function verifyGrants(system: PciSystem, report: VerifyBuilder): void {
   report.count('dma.grants', grants.length);
   for (const grant of grants) {
     const text = `${grant.exporter}#${grant.ino} is still mapped by ${grant.importer} for ${system.functions[grant.requester]!.bdf} at 0x${grant.address.toString(16)}`;
-    found(report, taskIsDead(system.machine, grant.task), 'dma-mapping', text);
+    found(report, taskIsDead(system.machine, grant.task) || isLost(system, grant.dmabuf), 'dma-mapping', text);
   }
+}
+
+/** Whether a buffer is beyond use since a task died: nobody can give its mappings back. */
+function isLost({ machine }: PciSystem, buffer: number): boolean {
+  const dmabuf = DmaBuf.of(machine, buffer);
+  return dmabuf.label !== 'gone' && dmabuf.damagedBy !== 0;
 }
 
 function verifyMemory(system: PciSystem, report: VerifyBuilder, deaths: boolean): void {

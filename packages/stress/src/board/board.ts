@@ -1,5 +1,13 @@
 import { WaitQueue, type Machine } from '@dmabuf-emu/shm';
-import { BoardStruct, BufferStruct, MAX_BLAMES, MAX_BUFFERS, MAX_INOS, MAX_ROLES, RoleStruct } from './board-structs.ts';
+import {
+  BoardStruct,
+  BufferStruct,
+  MAX_BLAMES,
+  MAX_BUFFERS,
+  MAX_INOS,
+  MAX_ROLES,
+  RoleStruct,
+} from './board-structs.ts';
 import { BufferSlot } from './buffer-slot.ts';
 import { ROLE_ENDED, RoleRecord } from './role-record.ts';
 

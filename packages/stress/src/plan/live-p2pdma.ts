@@ -1,4 +1,10 @@
-import { ACS_REDIRECT_MASK, defaultAcsControl, P2pdma, type Topology, type TopologyFunction } from '@dmabuf-emu/pci-iommu';
+import {
+  ACS_REDIRECT_MASK,
+  defaultAcsControl,
+  P2pdma,
+  type Topology,
+  type TopologyFunction,
+} from '@dmabuf-emu/pci-iommu';
 import type { AcsMode } from '../scenario/scenario.ts';
 
 /** Functions that are told to let requests to peers pass: `pci=disable_acs_redir=`. */

@@ -31,10 +31,11 @@ describe('default scenario', () => {
   test('buffers of a region do not overlap', () => {
     for (const { buffers } of plan.controllers) {
       const sorted = buffers.toSorted((a, b) => a.offset - b.offset);
-      sorted.forEach((buffer, i) => {
-        const end = buffer.offset + (buffer.pages + buffer.ranges - 1) * 4096;
-        if (i + 1 < sorted.length) expect(end).toBeLessThanOrEqual(sorted[i + 1]!.offset);
+      const room = sorted.slice(1).map((next, i) => {
+        const { offset, pages, ranges } = sorted[i]!;
+        return next.offset - offset - (pages + ranges - 1) * 4096;
       });
+      expect(Math.min(...room)).toBeGreaterThanOrEqual(0);
     }
   });
 
@@ -42,7 +43,7 @@ describe('default scenario', () => {
     const slices = plan.engines.flatMap(({ kind, uses }) =>
       uses.filter(({ buffer }) => buffer.name === 'vfio/shared0').map(({ slice }) => ({ kind, ...slice })),
     );
-    expect(slices.filter(({ count }) => count > 0).map(({ index }) => index)).toEqual([0, 1, 2, 3]);
+    expect(slices.filter(({ count }) => count > 0).map(({ index }) => index)).toEqual([0, 1, 2, 3, 4]);
     expect(slices.filter(({ count }) => count === 0).map(({ kind }) => kind)).toEqual(['pinned', 'static']);
   });
 
@@ -59,7 +60,9 @@ test.each(['genoa-4gpu', 'wrx80-2gpu', 'aurora-8ve'])('%s can run one importer',
 describe('more than the machine has', () => {
   test('peer-to-peer: behind switches that redirect to a host bridge that does not forward, nobody reaches anybody', () => {
     const lonely = scenario({ machine: 'microtca-2switch', acs: 'redirect', importers: parseImporters('odp=1') });
-    expect(() => planStress(lonely)).toThrow(/machine microtca-2switch: importers: expected at most 0 importers, got 1/);
+    expect(() => planStress(lonely)).toThrow(
+      /machine microtca-2switch: importers: expected at most 0 importers, got 1/,
+    );
   });
 
   test('importers', () => {

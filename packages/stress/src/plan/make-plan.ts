@@ -6,8 +6,15 @@ import { engineKinds, ROGUE_KINDS, type ExporterPlan, type ImporterKind, type Sc
 import { liveP2pdma } from './live-p2pdma.ts';
 import { placeEngines } from './place-engines.ts';
 import { peersOf, placeExporters } from './place-exporter.ts';
-import { accepts, GUARD_PAGES, type BufferPlan, type ControllerPlan, type EnginePlan, type RunPlan, type UsePlan } from './run-plan.ts';
-
+import {
+  accepts,
+  GUARD_PAGES,
+  type BufferPlan,
+  type ControllerPlan,
+  type EnginePlan,
+  type RunPlan,
+  type UsePlan,
+} from './run-plan.ts';
 
 /**
  * Puts a scenario on a machine: which function plays what, which buffers there are, who uses which pages. A pure function of

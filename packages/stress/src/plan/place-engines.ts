@@ -46,12 +46,7 @@ export function placeEngines(
   });
 }
 
-function tooMany(
-  topology: Topology,
-  kinds: readonly ImporterKind[],
-  position: number,
-  available: number,
-): InputError {
+function tooMany(topology: Topology, kinds: readonly ImporterKind[], position: number, available: number): InputError {
   return new InputError(`machine ${topology.description.name}`, [
     {
       where: 'importers',

@@ -131,7 +131,7 @@ function fitness(fn: TopologyFunction, bar: BarDescription, kind: ExporterKind):
   return (
     (wanted.includes(base) ? 1000 : 0) -
     (unwanted.includes(base) ? 1000 : 0) +
-    (fn.description.flr === true ? 200 : 0) +
+    (fn.description.flr ? 200 : 0) +
     (fn.description.name === undefined ? 0 : 100) +
     (fn.isVirtualFunction ? -500 : 0) +
     Math.log2(bar.size)

@@ -180,4 +180,3 @@ function leaksByKind({ leaks }: VerifyReport): Record<string, number> {
   }
   return counts;
 }
-

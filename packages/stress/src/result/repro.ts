@@ -29,7 +29,8 @@ export function reproLine(scenario: Scenario, from: ReproBase = {}): string {
   if (scenario.ops !== undefined) add('ops', scenario.ops);
   else if (scenario.durationMs !== base.durationMs) add('duration', durationText(scenario.durationMs));
   const changed = FAULT_KINDS.filter((kind) => scenario.faults[kind] !== base.faults[kind]);
-  if (changed.length > 0) add('faults', changed.map((kind) => `${kind}=${rateText(kind, scenario.faults[kind])}`).join(','));
+  if (changed.length > 0)
+    add('faults', changed.map((kind) => `${kind}=${rateText(kind, scenario.faults[kind])}`).join(','));
   add('seed', scenario.seed);
   return parts.join(' ');
 }

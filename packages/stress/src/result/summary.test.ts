@@ -1,4 +1,11 @@
-import { formatBytes, formatCount, formatDuration, formatNs, formatSummary, type StressResult } from '@dmabuf-emu/stress';
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatNs,
+  formatSummary,
+  type StressResult,
+} from '@dmabuf-emu/stress';
 import { describe, expect, test } from 'vitest';
 
 const clean: StressResult = {
@@ -10,7 +17,17 @@ const clean: StressResult = {
   machine: 'genoa-4gpu',
   exporters: [{ kind: 'vfio', bdf: '0000:01:00.0', buffers: 5, triggers: { command: 190, flr: 18 } }],
   importers: [
-    { kind: 'odp', name: 'odp0', bdf: '0000:21:00.1', steps: 41_000, bytesWritten: 5 << 20, bytesRead: 9 << 20, maps: 900, revoked: 33, starts: 2 },
+    {
+      kind: 'odp',
+      name: 'odp0',
+      bdf: '0000:21:00.1',
+      steps: 41_000,
+      bytesWritten: 5 << 20,
+      bytesRead: 9 << 20,
+      maps: 900,
+      revoked: 33,
+      starts: 2,
+    },
   ],
   threads: 1,
   durationMs: 10_000,
@@ -27,7 +44,13 @@ const clean: StressResult = {
   casualties: [{ name: 'odp0', task: 4, atMs: 2100, doing: 'working', lostLocks: ['dma_resv'] }],
   violations: [],
   leaks: {},
-  verify: { ok: true, errors: [], leaks: [], damage: ['dma_buf: buffer vfio-pci#3 is beyond use'], counts: { dma_buf: 1 } },
+  verify: {
+    ok: true,
+    errors: [],
+    leaks: [],
+    damage: ['dma_buf: buffer vfio-pci#3 is beyond use'],
+    counts: { dma_buf: 1 },
+  },
   hangs: [],
   repro: 'npx dmabuf-emu stress --seed 42',
 };
@@ -66,12 +89,21 @@ describe('summary', () => {
       ...clean,
       exitCode: 1,
       violations: [
-        { rule: 'write-after-fence', text: 'wrote', importer: 'rogue0', buffer: 'vfio/shared0 (vfio-pci#3)', step: 'dma write', count: 3 },
+        {
+          rule: 'write-after-fence',
+          text: 'wrote',
+          importer: 'rogue0',
+          buffer: 'vfio/shared0 (vfio-pci#3)',
+          step: 'dma write',
+          count: 3,
+        },
       ],
       leaks: { sg_table: 2 },
     });
     expect(text).toContain('VIOLATION');
-    expect(text).toContain('write-after-fence (3 x): importer rogue0, buffer vfio/shared0 (vfio-pci#3), step dma write');
+    expect(text).toContain(
+      'write-after-fence (3 x): importer rogue0, buffer vfio/shared0 (vfio-pci#3), step dma write',
+    );
     expect(text).toContain('leaks       sg_table 2');
   });
 
@@ -79,7 +111,9 @@ describe('summary', () => {
     const text = formatSummary({
       ...clean,
       exitCode: 3,
-      hangs: [{ role: 'vfio', task: 2, stalledMs: 5050, doing: 'flr', waitingFor: 'dma_resv', heldBy: 'odp0 (task 4)' }],
+      hangs: [
+        { role: 'vfio', task: 2, stalledMs: 5050, doing: 'flr', waitingFor: 'dma_resv', heldBy: 'odp0 (task 4)' },
+      ],
     });
     expect(text).toContain('HANG');
     expect(text).toContain('vfio (task 2) without progress for 5.0 s: flr; waits for dma_resv, held by odp0 (task 4)');
@@ -93,7 +127,20 @@ describe('summary', () => {
 
 test('quantities', () => {
   expect([0, 999, 1000, 1234567].map(formatCount)).toEqual(['0', '999', '1,000', '1,234,567']);
-  expect([0, 1023, 1024, 1536, 123 << 20].map(formatBytes)).toEqual(['0 B', '1023 B', '1.00 KiB', '1.50 KiB', '123 MiB']);
-  expect([0, 999, 1500, 12_300, 4.5e6, 2.1e9].map(formatNs)).toEqual(['0 ns', '999 ns', '1.50 µs', '12.3 µs', '4.50 ms', '2.10 s']);
+  expect([0, 1023, 1024, 1536, 123 << 20].map(formatBytes)).toEqual([
+    '0 B',
+    '1023 B',
+    '1.00 KiB',
+    '1.50 KiB',
+    '123 MiB',
+  ]);
+  expect([0, 999, 1500, 12_300, 4.5e6, 2.1e9].map(formatNs)).toEqual([
+    '0 ns',
+    '999 ns',
+    '1.50 µs',
+    '12.3 µs',
+    '4.50 ms',
+    '2.10 s',
+  ]);
   expect([12, 999, 10_000, 125_000].map(formatDuration)).toEqual(['12 ms', '999 ms', '10.0 s', '2m 5s']);
 });

@@ -86,7 +86,10 @@ function importerLines({ importers }: StressResult, style: Style): string[] {
     formatBytes(importer.bytesWritten),
     formatBytes(importer.bytesRead),
   ]);
-  const [head, ...rest] = table([['name', 'function', 'steps', 'maps', 'revoked', 'written', 'read'], ...rows], 'llrrrrr');
+  const [head, ...rest] = table(
+    [['name', 'function', 'steps', 'maps', 'revoked', 'written', 'read'], ...rows],
+    'llrrrrr',
+  );
   return [style.dim(head!), ...rest];
 }
 
@@ -98,9 +101,7 @@ function throughputText({ ops, bytes, durationMs }: StressResult): string {
 
 function latencyLines({ latencyNs }: StressResult, style: Style): string[] {
   const line = (name: string, { count, p50, p99, max }: LatencyResult): string[] =>
-    count === 0
-      ? [name, '-', '-', '-', '0']
-      : [name, formatNs(p50), formatNs(p99), formatNs(max), formatCount(count)];
+    count === 0 ? [name, '-', '-', '-', '0'] : [name, formatNs(p50), formatNs(p99), formatNs(max), formatCount(count)];
   const [head, ...rest] = table(
     [
       ['', 'p50', 'p99', 'max', 'samples'],
@@ -124,7 +125,11 @@ function faultLines({ faults }: StressResult): string[] {
   if (entries.length === 0) return ['none'];
   return entries.map(([kind, n]) => {
     const why =
-      kind === 'iommu-fault' ? ' (contained accesses of iommufd importers to revoked memory)' : kind === 'allocation' ? ' (made to fail)' : '';
+      kind === 'iommu-fault'
+        ? ' (contained accesses of iommufd importers to revoked memory)'
+        : kind === 'allocation'
+          ? ' (made to fail)'
+          : '';
     return `${kind} ${formatCount(n)}${why}`;
   });
 }
@@ -132,7 +137,12 @@ function faultLines({ faults }: StressResult): string[] {
 function refusalLines({ refusals }: StressResult): string[] {
   if (refusals.length === 0) return ['none'];
   return table(
-    refusals.map(({ exporter, importer, errno, step, count }) => [`${exporter} refused ${importer}`, errno, step, `${formatCount(count)} x`]),
+    refusals.map(({ exporter, importer, errno, step, count }) => [
+      `${exporter} refused ${importer}`,
+      errno,
+      step,
+      `${formatCount(count)} x`,
+    ]),
     'lllr',
   );
 }

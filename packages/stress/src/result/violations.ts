@@ -70,6 +70,8 @@ export function countViolations(machine: Machine, faults: FaultLog, plan: RunPla
   const all = faults.count();
   const suspicious = all - faults.count('iommu-fault');
   if (suspicious === all) return diagnosed + all;
-  const strange = faults.list().filter(({ kind, requester }) => kind === 'iommu-fault' && !isByDesign(plan, names, kind, requester));
+  const strange = faults
+    .list()
+    .filter(({ kind, requester }) => kind === 'iommu-fault' && !isByDesign(plan, names, kind, requester));
   return diagnosed + suspicious + strange.length;
 }

@@ -101,26 +101,15 @@ export class BufferUse {
 
   #attachFailed(error: KernelError, dmabuf: DmaBuf): Turn {
     const { record } = this.#context;
-    switch (error.code) {
-      case 'ENODEV':
-        record.count('revoked');
-        return 'idle';
-      case 'ENOMEM':
-        record.count('nomem');
-        return 'worked';
-      case 'EOWNERDEAD':
-        this.#lost(dmabuf);
-        return 'idle';
-      case 'EINVAL':
-        // A pinned importer that is revoked between its attach and its map is revoked for good.
-        if (error.syscall === REVOKED_FOR_GOOD) {
-          record.count('dead');
-          return 'idle';
-        }
-        break;
-      default:
+    if (error.code === 'ENOMEM') {
+      record.count('nomem');
+      return 'worked';
     }
-    this.#refuse(error.errno, error.syscall, dmabuf);
+    if (error.code === 'ENODEV') record.count('revoked');
+    else if (error.code === 'EOWNERDEAD') this.#lost(dmabuf);
+    // A pinned importer that is revoked between its attach and its map is revoked for good.
+    else if (error.code === 'EINVAL' && error.syscall === REVOKED_FOR_GOOD) record.count('dead');
+    else this.#refuse(error.errno, error.syscall, dmabuf);
     return 'idle';
   }
 
@@ -204,7 +193,8 @@ export class BufferUse {
     const { dmabuf } = session;
     const wrong = this.#underResv(dmabuf, () => session.mapped && isRevoked(buffer, dmabuf));
     record.count('checks');
-    if (wrong) this.#violation('mapped-while-revoked', 'step', 'the device can reach a buffer that its exporter has revoked');
+    if (wrong)
+      this.#violation('mapped-while-revoked', 'step', 'the device can reach a buffer that its exporter has revoked');
   }
 
   #underResv(dmabuf: DmaBuf, fn: () => boolean): boolean {

@@ -22,7 +22,7 @@ export interface ExporterUser<T extends string> {
    */
   moveAway(plan: BufferPlan): boolean;
   /** Makes one thing happen. */
-  fire(what: T, buffers: Map<number, HeldBuffer>): void;
+  fire(what: T): void;
   /** Everything was given back; switches the device off. */
   close(): void;
 }
@@ -66,7 +66,7 @@ export class Controller<T extends string> {
         continue;
       }
       record.doing(what);
-      this.context.traced(`stress.${what}`, this.plan.role, () => user.fire(what, this.buffers));
+      this.context.traced(`stress.${what}`, this.plan.role, () => user.fire(what));
     }
     this.#leave(user);
   }
@@ -96,7 +96,7 @@ export class Controller<T extends string> {
   }
 
   dropAll(): void {
-    for (const index of [...this.buffers.keys()]) this.dropOne(index);
+    for (const index of this.buffers.keys()) this.dropOne(index);
   }
 
   /** Runs one revoke and measures it. */
@@ -111,7 +111,7 @@ export class Controller<T extends string> {
 
   /** Calls `fn` for each of some buffers; one that was lost to a dead task will be replaced. */
   each(buffers: Iterable<HeldBuffer>, fn: (held: HeldBuffer) => void): void {
-    for (const held of [...buffers]) {
+    for (const held of buffers) {
       try {
         fn(held);
       } catch (error) {
@@ -132,7 +132,7 @@ export class Controller<T extends string> {
 
   /** A buffer whose lock died with its holder is of no use to anybody: another takes its place. */
   #replaceLost(): void {
-    for (const held of [...this.buffers.values()]) {
+    for (const held of Array.from(this.buffers.values())) {
       if (!this.#isLost(held)) continue;
       this.context.record.doing('replacing a lost buffer', held.plan.index);
       this.context.record.count('lost');

@@ -63,7 +63,8 @@ export class HeldBuffer {
     const { record } = this.#context;
     record.count('checks');
     const live = this.#witness?.liveMaps() ?? 0;
-    if (live > 0) this.#violation('live-maps-after-revoke', step, `${live} mappings are alive after the revoke returned`);
+    if (live > 0)
+      this.#violation('live-maps-after-revoke', step, `${live} mappings are alive after the revoke returned`);
     const refusal = this.#witness === undefined ? 'ENODEV' : this.#witness.tryMap();
     if (refusal !== 'ENODEV') {
       const got = refusal === undefined ? 'it was mapped' : `the map failed with ${refusal}`;

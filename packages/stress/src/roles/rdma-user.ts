@@ -48,8 +48,9 @@ export class RdmaUser implements ExporterUser<RdmaTrigger> {
     return true;
   }
 
-  fire(what: RdmaTrigger, buffers: Map<number, HeldBuffer>): void {
+  fire(what: RdmaTrigger): void {
     const controller = this.#controller;
+    const { buffers } = controller;
     switch (what) {
       case 'destroy': {
         const held = controller.context.random.pick([...buffers.values()]);

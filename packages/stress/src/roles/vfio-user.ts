@@ -3,12 +3,14 @@ import { PAGE_SIZE, PowerState } from '@dmabuf-emu/pci-iommu';
 import type { FaultRates } from '../scenario/scenario.ts';
 import { GUARD_PAGES, type BufferPlan } from '../plan/run-plan.ts';
 import type { Controller, ExporterUser } from './controller.ts';
-import type { ExportedPlace, HeldBuffer } from './held-buffer.ts';
+import type { ExportedPlace } from './held-buffer.ts';
 import type { Happening } from './timeline.ts';
 
 /** What makes VFIO take buffers back. */
 export type VfioTrigger = 'command' | 'd3' | 'flr' | 'reset' | 'close';
 
+/** Share of closes that find memory disabled. */
+const CLOSE_REVOKED = 0.3;
 /** Longest time that buffers stay revoked. */
 const AWAY_MS = 3;
 
@@ -57,7 +59,7 @@ export class VfioUser implements ExporterUser<VfioTrigger> {
     return true;
   }
 
-  fire(what: VfioTrigger, buffers: Map<number, HeldBuffer>): void {
+  fire(what: VfioTrigger): void {
     const device = this.#open;
     const controller = this.#controller;
     switch (what) {
@@ -78,9 +80,11 @@ export class VfioUser implements ExporterUser<VfioTrigger> {
         controller.revoke('reset', () => device.reset());
         return;
       case 'close':
+        // A device may be closed while its buffers are revoked already.
+        if (controller.context.random.chance(CLOSE_REVOKED)) device.config.command.memory = false;
         controller.revoke('close', () => device.close());
         this.#away('device closed');
-        for (const index of [...buffers.keys()]) controller.dropOne(index);
+        controller.dropAll();
         controller.context.patiently(() => this.open());
         controller.exportAll();
     }

@@ -1,4 +1,11 @@
-import { defineImporter, DmaDirection, registerDrivers, type Attachment, type Device, type DmaBuf } from '@dmabuf-emu/core';
+import {
+  defineImporter,
+  DmaDirection,
+  registerDrivers,
+  type Attachment,
+  type Device,
+  type DmaBuf,
+} from '@dmabuf-emu/core';
 import { isKernelError, KernelBug, type Machine } from '@dmabuf-emu/shm';
 
 /**

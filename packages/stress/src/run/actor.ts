@@ -1,7 +1,10 @@
 import type { ControllerPlan, EnginePlan } from '../plan/run-plan.ts';
 
 /** How a thread that played a role ended. */
-export type ActorEnd = { readonly how: 'done' } | { readonly how: 'killed' } | { readonly how: 'crashed'; readonly error: unknown };
+export type ActorEnd =
+  | { readonly how: 'done' }
+  | { readonly how: 'killed' }
+  | { readonly how: 'crashed'; readonly error: unknown };
 
 /** A role as the main thread sees it: the task that plays it now. */
 export interface Actor {

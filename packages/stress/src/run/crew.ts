@@ -4,7 +4,10 @@ import { taskName, type RoleTask } from '../roles/role-task.ts';
 import type { Actor, ActorEnd } from './actor.ts';
 
 /** Workers always run built code, also when the run itself was loaded from its sources. */
-const WORKER = new URL(import.meta.url.endsWith('.ts') ? '../../dist/engine.worker.js' : '../engine.worker.js', import.meta.url);
+const WORKER = new URL(
+  import.meta.url.endsWith('.ts') ? '../../dist/engine.worker.js' : '../engine.worker.js',
+  import.meta.url,
+);
 
 class Player implements Actor {
   readonly plan: RoleTask['plan'];

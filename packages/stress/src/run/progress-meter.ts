@@ -18,7 +18,9 @@ export class ProgressMeter {
     this.#plan = plan;
   }
 
-  read(base: Pick<StressProgress, 'phase' | 'elapsedMs' | 'durationMs' | 'opsLimit' | 'kills' | 'violations'>): StressProgress {
+  read(
+    base: Pick<StressProgress, 'phase' | 'elapsedMs' | 'durationMs' | 'opsLimit' | 'kills' | 'violations'>,
+  ): StressProgress {
     const roles = [...this.#plan.controllers, ...this.#plan.engines].map(({ role }) => this.#board.role(role));
     const sum = (name: 'revokes' | 'bytesWritten' | 'bytesRead'): number =>
       roles.reduce((total, role) => total + role.counter(name), 0);

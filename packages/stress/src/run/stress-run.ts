@@ -127,7 +127,12 @@ class StressRun {
   /** The load itself, until its time or its work is done, or something went wrong. */
   async #load(): Promise<void> {
     const { scenario } = this.#options;
-    const { machine, crew, pci, board } = { machine: this.#machine, crew: this.#crew, pci: this.#pci, board: this.#board };
+    const { machine, crew, pci, board } = {
+      machine: this.#machine,
+      crew: this.#crew,
+      pci: this.#pci,
+      board: this.#board,
+    };
     this.#startMs = machine.clock.nowMs();
     this.#killer = new Killer({ machine, pci, board, crew, seed: scenario.seed, rate: scenario.faults.kill });
     if (scenario.faults.alloc > 0) machine.faults.rate(scenario.faults.alloc, scenario.seed);
@@ -155,7 +160,8 @@ class StressRun {
       this.#noticeCrashes();
       if (await this.#noticeStall()) break;
       const rogues = this.#rogues();
-      if (this.#crew.actors.every((actor) => actor.end !== undefined || rogues.includes(actor))) this.#board.setPhase(PHASE_OVER);
+      if (this.#crew.actors.every((actor) => actor.end !== undefined || rogues.includes(actor)))
+        this.#board.setPhase(PHASE_OVER);
       else if (this.#machine.clock.nowMs() - sinceMs > ROGUE_GRACE_MS) await this.#killRogues();
       this.#report('stopping', this.#machine.clock.nowMs() - this.#startMs);
       await sleep(TICK_MS / 5);
@@ -173,7 +179,9 @@ class StressRun {
   }
 
   #rogues(): Actor[] {
-    return this.#crew.actors.filter((actor) => !isController(actor.plan) && actor.plan.kind === 'rogue' && actor.end === undefined);
+    return this.#crew.actors.filter(
+      (actor) => !isController(actor.plan) && actor.plan.kind === 'rogue' && actor.end === undefined,
+    );
   }
 
   async #killRogues(): Promise<boolean> {

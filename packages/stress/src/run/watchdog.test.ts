@@ -68,6 +68,9 @@ describe('hang detection', () => {
       },
     ]);
     mutex.unlock();
-    expect(watchdog.describe([actor('nobody', 1)])[0]).toMatchObject({ task: 0, waitingFor: 'its thread to join the machine' });
+    expect(watchdog.describe([actor('nobody', 1)])[0]).toMatchObject({
+      task: 0,
+      waitingFor: 'its thread to join the machine',
+    });
   });
 });

@@ -48,7 +48,9 @@ const byKind = (a: { kind: string }, b: { kind: string }): number => a.kind.loca
 describe('schema errors name file, line, field and what was expected', () => {
   test('unknown fields, with a suggestion', () => {
     expect(problemsOf('name: x\nimportres: { odp: 1 }\n')).toEqual([
-      expect.stringMatching(/^bad\.yaml: line 2: importres: unknown field, expected one of .* \(did you mean importers\?\)$/),
+      expect.stringMatching(
+        /^bad\.yaml: line 2: importres: unknown field, expected one of .* \(did you mean importers\?\)$/,
+      ),
     ]);
     expect(problemsOf('importers:\n  odp: 1\n  gpuu: 2\n')[0]).toContain('line 3: importers.gpuu: unknown field');
     expect(problemsOf('faults: { revok: 1 }')[0]).toContain('(did you mean revoke?)');
@@ -63,8 +65,12 @@ describe('schema errors name file, line, field and what was expected', () => {
     expect(problemsOf('kernel: 7.1')[0]).toContain('got 7.1');
     expect(problemsOf('faults: { alloc: 200% }')[0]).toContain('expected a probability such as 1% or 0.01, got "200%"');
     expect(problemsOf('faults: { flr: often }')[0]).toContain('expected a rate such as 5/s');
-    expect(problemsOf('exporters: [vfio, gpu]')[0]).toContain('line 1: exporters[1]: expected an exporter (vfio, rdma)');
-    expect(problemsOf('exporters: { vfio: { pages: 0 } }')[0]).toContain('exporters.vfio.pages: expected a whole number');
+    expect(problemsOf('exporters: [vfio, gpu]')[0]).toContain(
+      'line 1: exporters[1]: expected an exporter (vfio, rdma)',
+    );
+    expect(problemsOf('exporters: { vfio: { pages: 0 } }')[0]).toContain(
+      'exporters.vfio.pages: expected a whole number',
+    );
     expect(problemsOf('importers: 3')[0]).toContain('importers: expected an object with odp,');
     expect(problemsOf('importers: { odp: 0 }')[0]).toContain('expected at least one importer');
     expect(problemsOf('exporters: []')[0]).toContain('expected at least one exporter');
@@ -117,7 +123,12 @@ describe('option values', () => {
   });
 
   test('faults go on top of the defaults', () => {
-    expect(parseFaults('revoke=50/s,alloc=1%,flr=30/m')).toEqual({ ...DEFAULT_FAULTS, revoke: 50, alloc: 0.01, flr: 0.5 });
+    expect(parseFaults('revoke=50/s,alloc=1%,flr=30/m')).toEqual({
+      ...DEFAULT_FAULTS,
+      revoke: 50,
+      alloc: 0.01,
+      flr: 0.5,
+    });
     expect(parseFaults('none,kill=2')).toMatchObject({ revoke: 0, destroy: 0, kill: 2 });
     expect(() => parseFaults('kill')).toThrow('expected a rate behind kill');
     expect(() => parseFaults('sleep=1')).toThrow('expected a fault (revoke,');
@@ -156,4 +167,3 @@ describe('the line that runs it again', () => {
     );
   });
 });
-

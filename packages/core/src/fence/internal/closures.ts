@@ -18,7 +18,11 @@ export function makeClosure(t: FenceTable, fence: number, fn: (fence: Fence) => 
 
 /** Runs what other tasks posted to this one, unless it is inside a spin lock; with other locks held, once they are dropped. */
 export function enter(t: FenceTable): void {
-  if (t.mem.i32[t.machine.taskAt + MAILBOX] === 0 || t.drainQueued || bitSpinDepth(t.machine) !== 0) return;
+  if (t.mem.i32[t.machine.taskAt + MAILBOX] !== 0) enterWithMail(t);
+}
+
+function enterWithMail(t: FenceTable): void {
+  if (t.drainQueued || bitSpinDepth(t.machine) !== 0) return;
   t.drainQueued = true;
   t.machine.deferWork(() => {
     t.drainQueued = false;

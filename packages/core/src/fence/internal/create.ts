@@ -36,7 +36,7 @@ export function create(t: FenceTable, init: FenceInit, site = 'dma_fence'): numb
   i32[p + F.owner.at] = 0;
   // The one plain store to the state: from here on others may try for a reference, so only atomic updates follow.
   i32[p + F.state.at] = REF | INITIALIZED | (init.seqno64 === true ? SEQNO64 : 0);
-  t.trace('dma_fence_init', ref, p);
+  if (t.tracing) t.trace('dma_fence_init', ref, p);
   return ref;
 }
 

@@ -45,5 +45,9 @@ export function enable(t: FenceTable, ref: number, p: number): void {
   const v = atomicLoad(t.mem, p + STATE);
   if ((v & ENABLE_SIGNAL) !== 0) return;
   if ((v & SIGNALED) !== 0 || (t.caps(p) & CAP_ENABLE) === 0) atomicOr(t.mem, p + STATE, ENABLE_SIGNAL);
-  else withLock(t, p, () => enableLocked(t, ref, p));
+  else enableSlowly(t, ref, p);
+}
+
+function enableSlowly(t: FenceTable, ref: number, p: number): void {
+  withLock(t, p, () => enableLocked(t, ref, p));
 }

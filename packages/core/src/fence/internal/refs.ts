@@ -57,7 +57,7 @@ function putAt(t: FenceTable, ref: number, p: number): void {
 
 /** The last reference is gone. @kernel dma_fence_release */
 function release(t: FenceTable, ref: number, p: number, state: number): void {
-  t.trace('dma_fence_destroy', ref, p);
+  if (t.tracing) t.trace('dma_fence_destroy', ref, p);
   if ((state & SIGNALED) === 0 && (state & (CALLBACKS | WAITERS)) !== 0) {
     endPending(t, ref, p, state);
     // A closure that was posted to its task holds a new reference: the release goes on when that one is dropped.

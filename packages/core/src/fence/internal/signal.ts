@@ -17,13 +17,14 @@ const STAMPED = 0x3ff00000;
 export function signal(t: FenceTable, ref: number, p: number, timestampNs?: number): boolean {
   const at = p + STATE;
   syncPoint('fence.signal', at);
-  let v = atomicLoad(t.mem, at);
+  // A plain look: what matters is decided by the compare-and-exchange.
+  let v = t.mem.i32[at]!;
   if ((v & SIGNALED) !== 0) return true;
   const stamp = timestampNs ?? t.machine.clock.nowNs();
   while ((v & (LOCK | CALLBACKS)) === 0) {
     const old = atomicCas(t.mem, at, v, v | SIGNALED);
     if (old === v) {
-      t.trace('dma_fence_signaled', ref, p);
+      if (t.tracing) t.trace('dma_fence_signaled', ref, p);
       setStamp(t, p, stamp);
       if ((v & WAITERS) !== 0) t.machine.wake(at);
       return false;
@@ -31,6 +32,11 @@ export function signal(t: FenceTable, ref: number, p: number, timestampNs?: numb
     if ((old & SIGNALED) !== 0) return true;
     v = old;
   }
+  return signalSlowly(t, ref, p, stamp);
+}
+
+/** The same under the lock. Apart, because a function that makes a closure pays for it on every call. */
+function signalSlowly(t: FenceTable, ref: number, p: number, stamp: number): boolean {
   return withLock(t, p, () => signalLocked(t, ref, p, stamp));
 }
 

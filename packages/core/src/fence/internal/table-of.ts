@@ -11,7 +11,12 @@ let last: FenceTable | undefined;
 /** This thread's table of the machine's fences; the first call makes the thread take part in clean-up and checks. */
 export function tableOf(machine: Machine): FenceTable {
   if (last !== undefined && last.machine === machine) return last;
-  last = machine.local(KEY, () => {
+  last = makeTable(machine);
+  return last;
+}
+
+function makeTable(machine: Machine): FenceTable {
+  return machine.local(KEY, () => {
     const t = new FenceTable(machine);
     machine.onReap('fence', (task) => onReap(t, task));
     machine.onVerify('fence', (report) => verifyFences(t, report));
@@ -21,5 +26,4 @@ export function tableOf(machine: Machine): FenceTable {
     });
     return t;
   });
-  return last;
 }

@@ -43,6 +43,8 @@ export class FenceTable {
 
   readonly machine: Machine;
   readonly mem: Mem;
+  /** Whether {@link trace} records anything; hot paths ask before they call it. */
+  readonly tracing: boolean;
   readonly slab: Slab;
   readonly callbacks: Slab;
   /** Word of the context counter. */
@@ -66,6 +68,7 @@ export class FenceTable {
   constructor(machine: Machine) {
     this.machine = machine;
     this.mem = machine.mem;
+    this.tracing = machine.trace.on;
     this.slab = machine.slab(FenceStruct);
     this.callbacks = machine.slab(CallbackStruct);
     this.contextAt = machine.root('fence.context', 16);
@@ -106,8 +109,8 @@ export class FenceTable {
   }
 
   trace(event: FenceEvent, ref: number, p: number): void {
+    if (!this.tracing) return;
     const { trace } = this.machine;
-    if (!trace.on) return;
     const { i32 } = this.mem;
     const seqno = FenceStruct.seqno.get(this.mem, p) | 0;
     trace.event(this.#events.get(event)!, ref, FenceStruct.context.get(this.mem, p), seqno, i32[p]! & OPS_MASK);

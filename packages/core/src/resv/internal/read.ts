@@ -1,3 +1,4 @@
+import { TaskKilled } from '@dmabuf-emu/shm';
 import { describe, setDeadline } from '../../fence/internal/status.ts';
 import { getFence, putFence } from '../../fence/internal/refs.ts';
 import { wait } from '../../fence/internal/wait.ts';
@@ -30,12 +31,12 @@ export function forEach(
 
 /** Walks without the lock; leaves the cursor in order when `visit` throws. `visit` returns false to stop. */
 function walk(cursor: ResvCursor, visit: (fence: number) => boolean): void {
-  orUndo(
-    () => {
-      for (let fence = cursor.first(); fence !== 0; fence = cursor.next()) if (!visit(fence)) break;
-    },
-    () => cursor.end(),
-  );
+  try {
+    for (let fence = cursor.first(); fence !== 0; fence = cursor.next()) if (!visit(fence)) break;
+  } catch (error) {
+    if (!(error instanceof TaskKilled)) cursor.end();
+    throw error;
+  }
   cursor.end();
 }
 

@@ -39,7 +39,12 @@ let last: ResvTable | undefined;
 /** This thread's table of the machine's reservation objects. */
 export function resvTableOf(machine: Machine): ResvTable {
   if (last !== undefined && last.machine === machine) return last;
-  last = machine.local(KEY, () => {
+  last = makeTable(machine);
+  return last;
+}
+
+function makeTable(machine: Machine): ResvTable {
+  return machine.local(KEY, () => {
     const t = new ResvTable(machine);
     t.fences.holders.set('dma_resv', (hold) => holdAll(t, hold));
     machine.onVerify('dma_resv', (report) => verifyResvs(t, report));
@@ -48,7 +53,6 @@ export function resvTableOf(machine: Machine): ResvTable {
     });
     return t;
   });
-  return last;
 }
 
 function* lists(t: ResvTable): Generator<[ref: number, list: number]> {

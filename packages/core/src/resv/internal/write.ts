@@ -1,4 +1,4 @@
-import { atomicStore, KernelError, syncPoint } from '@dmabuf-emu/shm';
+import { atomicStore, KernelError, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
 import { CAP_CONTAINER, FenceStruct as F } from '../../fence/internal/layout.ts';
 import { isLater } from '../../fence/internal/order.ts';
 import { isSignaled } from '../../fence/internal/poll.ts';
@@ -32,7 +32,12 @@ export function reserve(t: ResvTable, p: number, count: number): void {
   const max = old === 0 ? 0 : i32[old + MAX]!;
   if (max !== 0 && num + count <= max) return;
   const wanted = max !== 0 ? Math.max(num + count, 2 * max) : Math.max(LEAST, roundUpPow2(count));
-  const list = allocList(t, wanted, 'dma_resv_reserve_fences');
+  moveList(t, p, old, allocList(t, wanted, 'dma_resv_reserve_fences'));
+}
+
+/** Publishes `list` with the unsignalled fences of `old` (0 for none), which goes. */
+function moveList(t: ResvTable, p: number, old: number, list: number): void {
+  const num = old === 0 ? 0 : t.mem.i32[old + NUM]!;
   const signalled = orUndo(
     () => keepUnsignalled(t, old, num, list),
     () => freeListMemory(t, list),
@@ -69,10 +74,12 @@ export function add(t: ResvTable, p: number, fence: number, usage: ResvUsage): v
   if ((fences.caps(fp) & CAP_CONTAINER) !== 0) {
     machine.diag.warn('resv-container', 'dma_resv_add_fence of a fence array or chain');
   }
-  orUndo(
-    () => put(t, R.list.get(t.mem, p), fence, fp, usage),
-    () => putFence(fences, fence),
-  );
+  try {
+    put(t, R.list.get(t.mem, p), fence, fp, usage);
+  } catch (error) {
+    if (!(error instanceof TaskKilled)) putFence(fences, fence);
+    throw error;
+  }
 }
 
 /** Stores a fence, whose reference goes to the list. */
