@@ -2,7 +2,7 @@ import { FdTable, ResvUsage } from '@dmabuf-emu/core';
 import { isRevoked, liveMappings, type MmapEntry } from '@dmabuf-emu/exporter-rdma';
 import { describe, expect, test } from 'vitest';
 import { EntryStruct } from '#dist/mmap/entry-struct.js';
-import { OnInvalidate, Session } from '#dist/testing/importer.test-worker.js';
+import { OnInvalidate, registerTestImporters, revocable, Session } from '#dist/testing/importer.test-worker.js';
 import { asleepFor, startActor, until } from '../testing/actors.fixture.ts';
 import { addWork } from '../testing/fences.fixture.ts';
 import { record, resvWord } from '../testing/recorder.fixture.ts';
@@ -133,6 +133,25 @@ describe('the driver takes the entry away', () => {
     session.end();
     dmabuf.put();
   });
+});
+
+test('when an importer is not registered in this thread, nothing is lost and it can be tried again', () => {
+  using r = rig();
+  const { entry, dmabuf } = r.exported();
+  const session = Session.attach(dmabuf, r.gpu);
+  session.map();
+  r.machine.drivers.register('importer', revocable.name, undefined);
+  const complaint = "importer driver 'test-revocable' is not registered";
+  expect(() => r.nic.destroyObject(dmabuf)).toThrow(complaint);
+  expect(() => r.nic.removeEntry(entry)).toThrow(complaint);
+  expect(() => r.nic.removeDriver()).toThrow(complaint);
+  expect(() => r.nic.close()).toThrow(complaint);
+  expect([r.nic.isOpen, entry.alive, session.mapped, isRevoked(dmabuf)]).toEqual([true, true, true, false]);
+  registerTestImporters(r.machine);
+  r.nic.close();
+  expect(session.mapped).toBe(false);
+  session.end();
+  dmabuf.put();
 });
 
 describe('a revoke waits for fences, then for unmaps', () => {

@@ -1,7 +1,7 @@
 import { FdTable } from '@dmabuf-emu/core';
 import { VfioDevice } from '@dmabuf-emu/exporter-vfio';
 import { expect, test } from 'vitest';
-import { Session } from '#dist/testing/importer.test-worker.js';
+import { registerTestImporters, revocable, Session } from '#dist/testing/importer.test-worker.js';
 import { errno, rig } from '../testing/rig.fixture.ts';
 import { BDF } from '../testing/topology.fixture.ts';
 
@@ -134,7 +134,7 @@ test('when an importer is not registered in this thread, the device stays open a
   const dmabuf = r.buffer();
   const session = Session.attach(dmabuf, r.near);
   session.map();
-  forgetImporters(r.machine);
+  r.machine.drivers.register('importer', revocable.name, undefined);
   expect(() => r.dut.close()).toThrow("importer driver 'test-revocable' is not registered");
   expect(r.dut.isOpen).toBe(true);
   expect(session.mapped).toBe(true);
