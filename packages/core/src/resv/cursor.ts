@@ -1,4 +1,4 @@
-import { atomicLoad, type Machine, TaskKilled } from '@dmabuf-emu/shm';
+import { atomicLoad, type Machine, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
 import { Fence } from '../fence/fence.ts';
 import { isSignaled } from '../fence/internal/poll.ts';
 import { putFence, tryGetFence } from '../fence/internal/refs.ts';
@@ -115,6 +115,7 @@ export class ResvCursor implements Iterable<Fence> {
       if (this.#index >= this.#count) return;
       const at = this.#list + ENTRIES + this.#index;
       const entry = atomicLoad(mem, at);
+      syncPoint('resv.read', at);
       if (this.#isStale()) return;
       const ref = this.#t.fenceOf(entry);
       const p = tryGetFence(fences, ref);

@@ -1,7 +1,7 @@
 import { Fence, Resv, ResvUsage, resvUsageRw } from '@dmabuf-emu/core';
 import { mockFence, mockOps } from '#dist/fence/mock-fence.test-worker.js';
 import { defineFenceOps } from '@dmabuf-emu/core';
-import { type Machine, WwAcquireCtx } from '@dmabuf-emu/shm';
+import { INDEX_MASK, type Machine, setSyncHook, WwAcquireCtx } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it, vi } from 'vitest';
 
@@ -148,25 +148,28 @@ describe('the unlocked walk', () => {
     resv.destroy();
   });
 
-  it('starts again when the list is replaced, and says so', () => {
-    using machine = testMachine();
-    const { resv, fences } = filled(machine);
-    const seen: [number, boolean][] = [];
-    const cursor = resv.unlocked(READ);
-    for (const fence of cursor) {
-      seen.push([fence.context, cursor.isRestarted]);
-      if (seen.length !== 2) continue;
-      fences[0]!.signalUnowned();
-      resv.with(() => resv.reserveFences(30));
-    }
-    expect(seen).toEqual([
-      [1, true],
-      [2, false],
-      [2, true],
-      [3, false],
-    ]);
-    resv.destroy();
-  });
+  it.each([true, false])(
+    'starts again when the list is replaced, and says so (freed memory poisoned: %s)',
+    (debugObjects) => {
+      using machine = testMachine({ debugObjects });
+      const { resv, fences } = filled(machine);
+      const seen: [number, boolean][] = [];
+      const cursor = resv.unlocked(READ);
+      for (const fence of cursor) {
+        seen.push([fence.context, cursor.isRestarted]);
+        if (seen.length !== 2) continue;
+        fences[0]!.signalUnowned();
+        resv.with(() => resv.reserveFences(30));
+      }
+      expect(seen).toEqual([
+        [1, true],
+        [2, false],
+        [2, true],
+        [3, false],
+      ]);
+      resv.destroy();
+    },
+  );
 
   it('ends when the list vanishes', () => {
     using machine = testMachine();
@@ -205,6 +208,25 @@ describe('the unlocked walk', () => {
     ]);
     appended.put();
     replacing.put();
+    resv.destroy();
+  });
+
+  it('never takes a fence that got the memory of the one it was about to take', () => {
+    using machine = testMachine();
+    const { resv, fences } = filled(machine);
+    const [later, strangers] = [mockFence(machine, 1, 2), [] as Fence[]];
+    const former = setSyncHook((label) => {
+      if (label !== 'resv.read') return;
+      setSyncHook(former);
+      resv.addFence(later, KERNEL);
+      strangers.push(mockFence(machine, 77, 1));
+    });
+    resv.lock();
+    const seen = [...resv.unlocked(KERNEL)].map((fence) => fence.ref);
+    resv.unlock();
+    expect(strangers[0]!.ref & INDEX_MASK).toBe(fences[0]!.ref & INDEX_MASK);
+    expect(seen).toEqual([later.ref]);
+    for (const fence of [later, ...strangers]) fence.put();
     resv.destroy();
   });
 

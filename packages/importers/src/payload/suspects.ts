@@ -55,8 +55,9 @@ export class Suspects {
     if (owner === undefined) return machine.tasks().every((task) => task.state !== 'dead');
     const slab = machine.slab(HwStruct);
     for (const ref of slab.live()) {
-      const p = slab.at(ref);
-      if (HwStruct.uid.get(machine.mem, p) === owner) return taskIsRunning(machine, HwStruct.task.get(machine.mem, p));
+      const p = slab.tryAt(ref);
+      if (p !== 0 && HwStruct.uid.get(machine.mem, p) === owner)
+        return taskIsRunning(machine, HwStruct.task.get(machine.mem, p));
     }
     return false;
   }

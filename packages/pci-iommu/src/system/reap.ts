@@ -6,7 +6,10 @@ import type { PciSystem } from './pci-system.ts';
 /** Takes back what a dead task kept for itself: recycled IOVAs, and the right to fill an IOTLB. */
 export function reapPci(system: PciSystem, task: number): void {
   const { machine, memory } = system;
-  for (const ref of machine.slab(DomainStruct).live()) {
+  const slab = machine.slab(DomainStruct);
+  for (const ref of slab.live()) {
+    // Tasks that live on may give up domains of their own meanwhile.
+    if (slab.tryAt(ref) === 0) continue;
     const domain = new IommuDomain(machine, memory.map, ref);
     domain.iotlb?.reap(task);
     try {

@@ -34,7 +34,10 @@ function markDamaged(state: DmaBufState, dead: number, open: OpenBuffer): void {
     });
   } catch (error) {
     if (!isKernelError(error, 'EOWNERDEAD')) throw error;
-    for (const ref of buffers.live()) if (B.listed.get(mem, buffers.at(ref)) === 1) mark(ref);
+    for (const ref of buffers.live()) {
+      const p = buffers.tryAt(ref);
+      if (p !== 0 && B.listed.get(mem, p) === 1) mark(ref);
+    }
   }
 }
 

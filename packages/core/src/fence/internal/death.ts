@@ -40,7 +40,8 @@ export function onReap(t: FenceTable, task: number): void {
   endOwned(t, task);
   finishCallbacks(t);
   for (const cb of t.callbacks.live()) {
-    const c = t.callbacks.at(cb);
+    const c = t.callbacks.tryAt(cb);
+    if (c === 0) continue;
     const isClosure = C.func.get(t.mem, c) === FUNC_CLOSURE && C.task.get(t.mem, c) === task;
     if (isClosure && cancelQueued(t, cb)) t.callbacks.free(cb, 'dma_fence_cb');
   }
@@ -50,8 +51,9 @@ export function onReap(t: FenceTable, task: number): void {
 /** Drops the rights to signal that `task` has: their fences end with ECANCELED. */
 function endOwned(t: FenceTable, task: number): void {
   for (const ref of t.slab.live()) {
-    const p = t.slab.at(ref);
-    if (t.mem.i32[p + OWNER] !== task || (atomicLoad(t.mem, p + STATE) & SIGNALED) !== 0) continue;
+    // Other tasks go on meanwhile: a fence that is not this task's may be freed under our feet.
+    const p = t.slab.tryAt(ref);
+    if (p === 0 || t.mem.i32[p + OWNER] !== task || (atomicLoad(t.mem, p + STATE) & SIGNALED) !== 0) continue;
     const ended = withLock(t, p, () => {
       if ((atomicLoad(t.mem, p + STATE) & SIGNALED) !== 0 || t.mem.i32[p + OWNER] !== task) return false;
       setError(t, p, 'ECANCELED');
@@ -64,8 +66,8 @@ function endOwned(t: FenceTable, task: number): void {
 /** Stamps and wakes for a signaller that set the flag and died. */
 function finishSignals(t: FenceTable): void {
   for (const ref of t.slab.live()) {
-    const p = t.slab.at(ref);
-    const state = atomicLoad(t.mem, p + STATE);
+    const p = t.slab.tryAt(ref);
+    const state = p === 0 ? 0 : atomicLoad(t.mem, p + STATE);
     if ((state & SIGNALED) === 0) continue;
     repairStamp(t, p);
     if ((state & WAITERS) !== 0) t.machine.wake(p + STATE);
@@ -75,8 +77,8 @@ function finishSignals(t: FenceTable): void {
 /** Runs the callbacks that a signaller left on its ring when it died; once the fence's lock is free, nobody else will. */
 function finishCallbacks(t: FenceTable): void {
   for (const cb of t.callbacks.live()) {
-    const c = t.callbacks.at(cb);
-    const ref = C.fence.load(t.mem, c);
+    const c = t.callbacks.tryAt(cb);
+    const ref = c === 0 ? 0 : C.fence.load(t.mem, c);
     const p = t.slab.tryAt(ref);
     if (p === 0 || (atomicLoad(t.mem, p + STATE) & SIGNALED) === 0) continue;
     withLock(t, p, () => {
