@@ -6,6 +6,6 @@ export { type DmaRange, type U64 } from './dma-buf/ranges.ts';
 export { isRevoked, liveMappings } from './dma-buf/state.ts';
 export { type DmaBufRequest, encodeDmaBufFeature, type FeatureArgument } from './feature/dma-buf-argument.ts';
 export * from './feature/uapi.ts';
-export { VFIO_QUIRKS, type VfioQuirk } from './quirks.ts';
+export { VFIO_QUIRKS } from './quirks.ts';
 export { registerVfio } from './register.ts';
 export { VfioDevice } from './vfio-device.ts';

@@ -54,4 +54,5 @@ export { Drivers } from './machine/drivers.ts';
 export { MAX_TASKS, taskAt, TaskStruct } from './machine/header.ts';
 export { Machine, type MachineHandle } from './machine/machine.ts';
 export { KERNELS, type KernelProfile, type MachineOptions, type ResolvedOptions } from './machine/options.ts';
+export { defineQuirks, type Quirk, QuirkTable } from './machine/quirks.ts';
 export { Random } from './machine/random.ts';

@@ -1,6 +1,6 @@
 import { PciCommand, PowerState, Reg } from '@dmabuf-emu/pci-iommu';
 import { virtualRead } from '../config/virtual-bytes.ts';
-import { vfioQuirk } from '../quirks.ts';
+import { VFIO_QUIRKS } from '../quirks.ts';
 import type { VfioCore } from './vfio-core.ts';
 import { VfioStruct as V } from './vfio-struct.ts';
 
@@ -20,5 +20,5 @@ export function memoryEnabled(core: VfioCore): boolean {
  */
 export function mayUnrevoke(core: VfioCore): boolean {
   if (!memoryEnabled(core)) return false;
-  return V.lowPower.load(core.machine.mem, core.p) === 0 || vfioQuirk(core.machine, 'vfio.lowPowerUnrevoke');
+  return V.lowPower.load(core.machine.mem, core.p) === 0 || VFIO_QUIRKS.has(core.machine, 'vfio.lowPowerUnrevoke');
 }

@@ -1,7 +1,7 @@
 import { PowerState } from '@dmabuf-emu/pci-iommu';
 import { isKernelError, KernelError } from '@dmabuf-emu/shm';
 import { moveDmaBufs } from '../dma-buf/move.ts';
-import { vfioQuirk } from '../quirks.ts';
+import { VFIO_QUIRKS } from '../quirks.ts';
 import { mayUnrevoke } from './memory-enabled.ts';
 import type { OpenDevice } from './open-device.ts';
 import { setPowerState } from './power.ts';
@@ -18,7 +18,7 @@ export function functionLevelReset(device: OpenDevice): void {
   device.writeLocked(true, () => {
     moveDmaBufs(core, true);
     tryReset(core);
-    if (mayUnrevoke(core)) moveDmaBufs(core, vfioQuirk(core.machine, 'vfio.flrNoUnrevoke'));
+    if (mayUnrevoke(core)) moveDmaBufs(core, VFIO_QUIRKS.has(core.machine, 'vfio.flrNoUnrevoke'));
   });
 }
 

@@ -1,7 +1,7 @@
 import { completionOf } from '@dmabuf-emu/shm';
 import { putRegistration } from '../device/registration.ts';
 import type { VfioCore } from '../device/vfio-core.ts';
-import { vfioQuirk } from '../quirks.ts';
+import { VFIO_QUIRKS } from '../quirks.ts';
 import { unlink } from './device-list.ts';
 import { VfioDmaBufStruct as D } from './dma-buf-struct.ts';
 import { eachBuffer, moveDmaBufs } from './move.ts';
@@ -15,7 +15,7 @@ import { eachBuffer, moveDmaBufs } from './move.ts';
 export function cleanupDmaBufs(core: VfioCore): void {
   const { machine } = core;
   eachBuffer(core, (buffer) => {
-    if (!vfioQuirk(machine, 'vfio.krefUnderflow') || !buffer.revocable.revoked || buffer.lost) return;
+    if (!VFIO_QUIRKS.has(machine, 'vfio.krefUnderflow') || !buffer.revocable.revoked || buffer.lost) return;
     buffer.revocable.unmapped();
     completionOf(machine, buffer.p, D.drained).wait({ label: 'vfio_pci_dma_buf_cleanup' });
   });

@@ -8,7 +8,7 @@ import type { OpenDevice } from '../device/open-device.ts';
 import { putRegistration, tryGetRegistration } from '../device/registration.ts';
 import type { VfioCore } from '../device/vfio-core.ts';
 import { orUndo } from '../internal/undo.ts';
-import { vfioQuirk } from '../quirks.ts';
+import { VFIO_QUIRKS } from '../quirks.ts';
 import { link } from './device-list.ts';
 import { VfioDmaBufStruct as D } from './dma-buf-struct.ts';
 import { ExportedBuffer } from './exported-buffer.ts';
@@ -66,7 +66,7 @@ function checkFixedPart(core: VfioCore, { region, flags, count }: ExportRequest)
   if (!(region >= 0 && region < VFIO_PCI_ROM_REGION_INDEX)) {
     throw new KernelError('ENODEV', 'vfio_pci_core_feature_dma_buf', `region ${region} is no BAR`);
   }
-  if (vfioQuirk(core.machine, 'vfio.noBarClaim')) return;
+  if (VFIO_QUIRKS.has(core.machine, 'vfio.noBarClaim')) return;
   const failure = claimBar(core, region);
   if (failure !== undefined) throw new KernelError('ENODEV', 'vfio_pci_core_feature_dma_buf', failure.message);
 }

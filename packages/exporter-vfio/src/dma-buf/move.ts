@@ -3,7 +3,7 @@ import { PciSystem } from '@dmabuf-emu/pci-iommu';
 import { completionOf, isKernelError } from '@dmabuf-emu/shm';
 import type { VfioCore } from '../device/vfio-core.ts';
 import { orUndo } from '../internal/undo.ts';
-import { vfioQuirk } from '../quirks.ts';
+import { VFIO_QUIRKS } from '../quirks.ts';
 import { listed } from './device-list.ts';
 import { VfioDmaBufStruct as D } from './dma-buf-struct.ts';
 import type { ExportedBuffer } from './exported-buffer.ts';
@@ -57,11 +57,11 @@ function revoke(buffer: ExportedBuffer, dmabuf: DmaBuf): void {
     onRevoked: () => void pci.grantInvalidate(dmabuf.ref),
     onFencesRetired: () => void pci.grantRetire(dmabuf.ref),
   });
-  if (vfioQuirk(machine, 'vfio.krefUnderflow')) disarm(buffer);
+  if (VFIO_QUIRKS.has(machine, 'vfio.krefUnderflow')) disarm(buffer);
 }
 
 function unrevoke(buffer: ExportedBuffer, dmabuf: DmaBuf): void {
-  if (vfioQuirk(buffer.machine, 'vfio.krefUnderflow')) buffer.revocable.rearm();
+  if (VFIO_QUIRKS.has(buffer.machine, 'vfio.krefUnderflow')) buffer.revocable.rearm();
   buffer.revocable.unrevoke(dmabuf);
 }
 
