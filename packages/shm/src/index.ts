@@ -56,3 +56,4 @@ export { Machine, type MachineHandle } from './machine/machine.ts';
 export { KERNELS, type KernelProfile, type MachineOptions, type ResolvedOptions } from './machine/options.ts';
 export { defineQuirks, type Quirk, QuirkTable } from './machine/quirks.ts';
 export { Random } from './machine/random.ts';
+export { Timers, type TimerOps } from './machine/timers.ts';

@@ -27,13 +27,14 @@ export class Clock {
     return this.manual ? this.nowNs() / 1e6 : performance.now() + this.#offset;
   }
 
-  /** Moves a manual clock on and wakes every task whose timeout has passed. @throws RangeError on the host's clock. */
+  /** Moves a manual clock on, runs the timers that are due and wakes every task whose timeout has passed. @throws RangeError on the host's clock. */
   advance(ms: number): void {
     if (!this.manual || ms < 0) throw new RangeError('only a manual clock can be advanced, and only forwards');
     const { mem } = this.#machine;
     H.clockNs.set(mem, HEADER_AT, H.clockNs.get(mem, HEADER_AT) + ms * 1e6);
     H.clockSeq.add(mem, HEADER_AT, 1);
     const now = this.nowNs();
+    this.#machine.timers.run();
     for (let id = 1; id <= MAX_TASKS; id++) {
       const task = taskAt(id);
       if (TaskStruct.state.load(mem, task) !== TASK_RUNNING) continue;

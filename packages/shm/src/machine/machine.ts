@@ -18,6 +18,7 @@ import { Clock } from './clock.ts';
 import { Drivers } from './drivers.ts';
 import { ARENA_AT, HEADER_AT, MachineHeader, MAGIC, TASK_FREE, TaskStruct, taskAt } from './header.ts';
 import { resolveOptions, type MachineOptions, type ResolvedOptions } from './options.ts';
+import { Timers } from './timers.ts';
 
 const H = MachineHeader;
 const OPTIONS_BLOB = 'machine.options';
@@ -46,6 +47,7 @@ export class Machine implements Disposable {
   readonly lockdep: Lockdep;
   readonly trace: Trace;
   readonly drivers: Drivers;
+  readonly timers: Timers;
   readonly spin: SpinBudget = new SpinBudget();
   readonly #slabs = new Map<string, Slab>();
   readonly #slabOf = new WeakMap<StructInfo, Slab>();
@@ -73,6 +75,7 @@ export class Machine implements Disposable {
     this.lockdep = new Lockdep(this);
     this.trace = new Trace(this);
     this.drivers = new Drivers(this);
+    this.timers = new Timers(this);
   }
 
   /**

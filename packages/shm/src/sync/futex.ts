@@ -50,13 +50,13 @@ export function futexWait(
       result = WAIT_TIMED_OUT;
       break;
     }
-    const r = Atomics.wait(
-      i32,
-      at,
-      expected,
-      manual ? MANUAL_SLICE_MS : timeoutMs < 0 ? Number.POSITIVE_INFINITY : timeoutMs,
-    );
-    if (r === 'timed-out' && manual) continue;
+    const timer = machine.timers.nextNs;
+    const slice = manual ? MANUAL_SLICE_MS : timer < deadline ? msUntil(machine, timer) : msUntil(machine, deadline);
+    const r = Atomics.wait(i32, at, expected, slice);
+    if (r === 'timed-out' && (manual || timer < deadline)) {
+      machine.timers.run();
+      continue;
+    }
     result = r === 'ok' ? WAIT_OK : r === 'not-equal' ? WAIT_NOT_EQUAL : WAIT_TIMED_OUT;
     break;
   }
@@ -65,6 +65,11 @@ export function futexWait(
   syncPoint('futex.woken', at);
   if (interruptible && result === WAIT_OK && T.signal.load(mem, task) !== 0) return WAIT_INTERRUPTED;
   return result;
+}
+
+/** Real milliseconds until a time of the machine's clock. */
+function msUntil(machine: Machine, ns: number): number {
+  return ns === Number.POSITIVE_INFINITY ? ns : Math.max(0, (ns - machine.clock.nowNs()) / 1e6);
 }
 
 /** Wakes up to `count` tasks that sleep on the word at `at` (all by default); returns how many. */
@@ -102,11 +107,22 @@ export async function futexWaitAsync(
   label: string,
 ): Promise<WaitResult> {
   syncPoint(label, at);
-  const timeout = timeoutMs < 0 ? Number.POSITIVE_INFINITY : timeoutMs;
-  const waiting = Atomics.waitAsync(machine.mem.i32, at, expected, timeout);
-  if (!waiting.async) return waiting.value === 'not-equal' ? WAIT_NOT_EQUAL : WAIT_TIMED_OUT;
+  const end = timeoutMs < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
+  for (;;) {
+    const left = Math.max(0, end - performance.now());
+    const slice = Math.min(left, machine.clock.manual ? left : msUntil(machine, machine.timers.nextNs));
+    const waiting = Atomics.waitAsync(machine.mem.i32, at, expected, slice);
+    const value = waiting.async ? await keptAlive(waiting.value) : waiting.value;
+    if (value !== 'timed-out') return value === 'ok' ? WAIT_OK : WAIT_NOT_EQUAL;
+    if (slice === left) return WAIT_TIMED_OUT;
+    machine.timers.run();
+  }
+}
+
+/** Waits for `promise` and keeps the process alive meanwhile. */
+async function keptAlive<T>(promise: Promise<T>): Promise<T> {
   if (pending++ === 0) keepAlive = setInterval(() => {}, 2 ** 30);
-  const value = await waiting.value;
+  const value = await promise;
   if (--pending === 0) clearInterval(keepAlive);
-  return value === 'ok' ? WAIT_OK : WAIT_TIMED_OUT;
+  return value;
 }
