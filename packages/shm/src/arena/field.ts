@@ -45,40 +45,40 @@ export class I32Field extends Field {
   }
 
   load(mem: Mem, p: number): number {
-    return Atomics.load(mem.i32, p + this.at);
+    return mem.movers.load(p + this.at);
   }
 
   store(mem: Mem, p: number, value: number): void {
-    Atomics.store(mem.i32, p + this.at, value);
+    mem.movers.store(p + this.at, value);
   }
 
   add(mem: Mem, p: number, value: number): number {
-    return Atomics.add(mem.i32, p + this.at, value);
+    return mem.movers.add(p + this.at, value);
   }
 
   sub(mem: Mem, p: number, value: number): number {
-    return Atomics.sub(mem.i32, p + this.at, value);
+    return mem.movers.sub(p + this.at, value);
   }
 
   and(mem: Mem, p: number, value: number): number {
-    return Atomics.and(mem.i32, p + this.at, value);
+    return mem.movers.and(p + this.at, value);
   }
 
   or(mem: Mem, p: number, value: number): number {
-    return Atomics.or(mem.i32, p + this.at, value);
+    return mem.movers.or(p + this.at, value);
   }
 
   xor(mem: Mem, p: number, value: number): number {
-    return Atomics.xor(mem.i32, p + this.at, value);
+    return mem.movers.xor(p + this.at, value);
   }
 
   exchange(mem: Mem, p: number, value: number): number {
-    return Atomics.exchange(mem.i32, p + this.at, value);
+    return mem.movers.exchange(p + this.at, value);
   }
 
   /** Compare and exchange; returns the old value (equal to `expected` when it took place). */
   cas(mem: Mem, p: number, expected: number, value: number): number {
-    return Atomics.compareExchange(mem.i32, p + this.at, expected, value);
+    return mem.movers.cas(p + this.at, expected, value);
   }
 
   show(mem: Mem, p: number): unknown {

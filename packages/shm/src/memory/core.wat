@@ -1,4 +1,4 @@
-;; Byte movers over the machine's shared memory. Assembled by tools/wasm/assemble.mjs into wasm-bytes.ts.
+;; Byte movers and atomic words over the machine's shared memory. Assembled by tools/wasm/assemble.mjs into wasm-bytes.ts.
 (module
   (import "env" "memory" (memory 1 65536 shared))
 
@@ -7,6 +7,26 @@
 
   (func (export "fill") (param $dst i32) (param $value i32) (param $len i32)
     (memory.fill (local.get $dst) (local.get $value) (local.get $len)))
+
+  ;; One word of shared memory, by word index; sequentially consistent. A call of these costs less than one of Atomics.
+  (func (export "load") (param $at i32) (result i32)
+    (i32.atomic.load (i32.shl (local.get $at) (i32.const 2))))
+  (func (export "store") (param $at i32) (param $value i32)
+    (i32.atomic.store (i32.shl (local.get $at) (i32.const 2)) (local.get $value)))
+  (func (export "add") (param $at i32) (param $value i32) (result i32)
+    (i32.atomic.rmw.add (i32.shl (local.get $at) (i32.const 2)) (local.get $value)))
+  (func (export "sub") (param $at i32) (param $value i32) (result i32)
+    (i32.atomic.rmw.sub (i32.shl (local.get $at) (i32.const 2)) (local.get $value)))
+  (func (export "and") (param $at i32) (param $value i32) (result i32)
+    (i32.atomic.rmw.and (i32.shl (local.get $at) (i32.const 2)) (local.get $value)))
+  (func (export "or") (param $at i32) (param $value i32) (result i32)
+    (i32.atomic.rmw.or (i32.shl (local.get $at) (i32.const 2)) (local.get $value)))
+  (func (export "xor") (param $at i32) (param $value i32) (result i32)
+    (i32.atomic.rmw.xor (i32.shl (local.get $at) (i32.const 2)) (local.get $value)))
+  (func (export "exchange") (param $at i32) (param $value i32) (result i32)
+    (i32.atomic.rmw.xchg (i32.shl (local.get $at) (i32.const 2)) (local.get $value)))
+  (func (export "cas") (param $at i32) (param $expected i32) (param $value i32) (result i32)
+    (i32.atomic.rmw.cmpxchg (i32.shl (local.get $at) (i32.const 2)) (local.get $expected) (local.get $value)))
 
   ;; Takes a lock word: notes (word index, info) in the task's record, whose count is at byte $held with the list behind it,
   ;; then compare-exchanges the word from 0 to $mine. Returns the word's old value (0: taken), or -1 when the record is full.

@@ -13,6 +13,34 @@ describe.each(['wasm', 'js'] as const)('Mem with %s movers', (movers) => {
     expect([...mem.read(100, 5)]).toEqual([1, 0xee, 0xee, 0xee, 3]);
   });
 
+  it('has atomic words that answer as Atomics do', () => {
+    const mem = Mem.reserve(65536, movers);
+    const twin = new Int32Array(new SharedArrayBuffer(64));
+    const { load, store, add, sub, and, or, xor, exchange, cas } = mem.movers;
+    const steps: readonly [name: string, ours: (v: number) => unknown, theirs: (v: number) => unknown][] = [
+      ['add', (v) => add(3, v), (v) => Atomics.add(twin, 3, v)],
+      ['sub', (v) => sub(3, v), (v) => Atomics.sub(twin, 3, v)],
+      ['and', (v) => and(3, v), (v) => Atomics.and(twin, 3, v)],
+      ['or', (v) => or(3, v), (v) => Atomics.or(twin, 3, v)],
+      ['xor', (v) => xor(3, v), (v) => Atomics.xor(twin, 3, v)],
+      ['exchange', (v) => exchange(3, v), (v) => Atomics.exchange(twin, 3, v)],
+      ['cas that fails', (v) => cas(3, load(3) ^ 1, v), (v) => Atomics.compareExchange(twin, 3, twin[3]! ^ 1, v)],
+      ['cas', (v) => cas(3, load(3), v), (v) => Atomics.compareExchange(twin, 3, twin[3]!, v)],
+    ];
+    for (const value of [0, 1, -1, 0x7fffffff, -0x80000000, 0x12345678, 0xfedcba98]) {
+      for (const [name, ours, theirs] of steps) {
+        store(3, value);
+        Atomics.store(twin, 3, value);
+        for (const operand of [0, 5, -7, 0x80000000, 0xffffffff]) {
+          expect(ours(operand), `${name} ${value} ${operand}`).toBe(theirs(operand));
+          expect(load(3), `${name} ${value} ${operand}`).toBe(Atomics.load(twin, 3));
+        }
+      }
+    }
+    expect([...mem.i32.subarray(0, 8)]).toEqual([0, 0, 0, twin[3], 0, 0, 0, 0]);
+    expect(() => load(65536 / 4)).toThrow(/out of bounds|out-of-range|invalid atomic/i);
+  });
+
   it('refuses a size it cannot have, saying what it may be', () => {
     expect(() => Mem.reserve(0, movers)).toThrow(/1 byte to 4 GiB, got 0/);
     expect(() => Mem.reserve(2 ** 33, movers)).toThrow(/4 GiB/);

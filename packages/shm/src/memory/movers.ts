@@ -1,8 +1,24 @@
 import { WASM_BASE64 } from './wasm-bytes.ts';
 import { wasmHost, type WasmMemory } from './wasm-host.ts';
 
+/**
+ * Sequentially consistent access to one word by its index; read-modify-write forms return the old value. In WebAssembly,
+ * whose calls V8 inlines, these take about half the time of `Atomics`, which it calls.
+ */
+export interface AtomicWords {
+  readonly load: (at: number) => number;
+  readonly store: (at: number, value: number) => void;
+  readonly add: (at: number, value: number) => number;
+  readonly sub: (at: number, value: number) => number;
+  readonly and: (at: number, value: number) => number;
+  readonly or: (at: number, value: number) => number;
+  readonly xor: (at: number, value: number) => number;
+  readonly exchange: (at: number, value: number) => number;
+  readonly cas: (at: number, expected: number, value: number) => number;
+}
+
 /** Moves, fills and hashes bytes of one shared buffer, and takes lock words. Offsets and lengths in bytes. */
-export interface Movers {
+export interface Movers extends AtomicWords {
   readonly kind: 'wasm' | 'js';
   readonly copy: (dst: number, src: number, length: number) => void;
   readonly fill: (at: number, value: number, length: number) => void;
@@ -26,9 +42,8 @@ export interface Movers {
 export function wasmMovers(memory: WasmMemory): Movers {
   const host = wasmHost!;
   const module = new host.Module(Buffer.from(WASM_BASE64, 'base64'));
-  const { copy, fill, hash, lockTake, lockDrop, lockDropExact } = new host.Instance(module, { env: { memory } })
-    .exports as Movers;
-  return { kind: 'wasm', copy, fill, hash, lockTake, lockDrop, lockDropExact };
+  const exports = new host.Instance(module, { env: { memory } }).exports as Omit<Movers, 'kind'>;
+  return { kind: 'wasm', ...exports };
 }
 
 const P1 = 0x9e3779b1;
@@ -71,6 +86,15 @@ export function jsMovers(buffer: SharedArrayBuffer): Movers {
       h = Math.imul(h ^ (h >>> 15), P2);
       return h ^ (h >>> 13);
     },
+    load: (at) => Atomics.load(i32, at),
+    store: (at, value) => void Atomics.store(i32, at, value),
+    add: (at, value) => Atomics.add(i32, at, value),
+    sub: (at, value) => Atomics.sub(i32, at, value),
+    and: (at, value) => Atomics.and(i32, at, value),
+    or: (at, value) => Atomics.or(i32, at, value),
+    xor: (at, value) => Atomics.xor(i32, at, value),
+    exchange: (at, value) => Atomics.exchange(i32, at, value),
+    cas: (at, expected, value) => Atomics.compareExchange(i32, at, expected, value),
     lockTake(held, limit, info, at, mine) {
       const n = i32[held >> 2]!;
       if (n >= limit) return -1;
