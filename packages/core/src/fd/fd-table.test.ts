@@ -214,6 +214,40 @@ describe('FdTable', () => {
   });
 });
 
+describe('what programs change of their files', () => {
+  it('a limit that is lowered stops new descriptors, not open ones', () => {
+    using machine = testMachine();
+    const { open } = plainFiles(machine);
+    const table = FdTable.create(machine).join();
+    const fds = [0, 1, 2, 3].map(() => table.install(open()));
+    table.limit = 3;
+    expect(() => table.dup(0)).toThrow(/EMFILE.*limit of 3/);
+    expect(table.fdinfo(3)).toContain('pos:\t0');
+    table.close(0);
+    table.limit = 4;
+    expect(table.dup(3)).toBe(0);
+    expect(fds).toEqual([0, 1, 2, 3]);
+    expect(() => (table.limit = MAX_FD_LIMIT + 1)).toThrow(UsageError);
+    FdTable.exit(machine);
+  });
+
+  it('flags, position and close-on-exec', () => {
+    using machine = testMachine();
+    const { open } = plainFiles(machine);
+    const table = FdTable.create(machine).join();
+    const fd = table.install(open(), { cloexec: true });
+    const file = table.get(fd);
+    file.pos = 2 ** 40;
+    file.flags |= 0o4000;
+    file.put();
+    expect(table.cloexec(fd)).toBe(true);
+    table.setCloexec(fd, false);
+    expect(table.fdinfo(fd).slice(0, 2)).toEqual([`pos:\t${2 ** 40}`, 'flags:\t04000']);
+    expect(() => table.cloexec(7)).toThrow('EBADF');
+    FdTable.exit(machine);
+  });
+});
+
 describe('File', () => {
   it('is released after the last put, once no lock is held', () => {
     using machine = testMachine();

@@ -171,9 +171,8 @@ export class FdTable {
   /** What /proc/PID/fdinfo/FD shows, line by line, without `mnt_id` and `ino`. @throws KernelError EBADF */
   fdinfo(fd: number): string[] {
     const file = this.get(fd);
-    const cloexec = this.#locked((p) => this.machine.mem.i32[entryAt(this.machine, p, fd) + 1]!);
-    const flags = file.flags | (cloexec !== 0 ? OpenFlags.CLOEXEC : 0);
-    const lines = ['pos:\t0', `flags:\t0${flags.toString(8)}`, ...(file.ops.fdinfo?.(file) ?? [])];
+    const flags = file.flags | (this.cloexec(fd) ? OpenFlags.CLOEXEC : 0);
+    const lines = [`pos:\t${file.pos}`, `flags:\t0${flags.toString(8)}`, ...(file.ops.fdinfo?.(file) ?? [])];
     file.put();
     return lines;
   }
@@ -205,8 +204,27 @@ export class FdTable {
     return P.open.get(this.machine.mem, this.#p);
   }
 
+  /** New descriptors are below it; those that are open stay. @kernel RLIMIT_NOFILE */
   get limit(): number {
     return P.limit.get(this.machine.mem, this.#p);
+  }
+
+  /** @throws UsageError beyond {@link MAX_FD_LIMIT} */
+  set limit(limit: number) {
+    if (!Number.isInteger(limit) || limit < 0 || limit > MAX_FD_LIMIT) {
+      throw new UsageError(`a process may have 0 to ${MAX_FD_LIMIT} descriptors, got limit ${limit}`);
+    }
+    P.limit.set(this.machine.mem, this.#p, limit);
+  }
+
+  /** Whether `fd` is closed on exec. @kernel F_GETFD @throws KernelError EBADF */
+  cloexec(fd: number): boolean {
+    return this.#flags(fd, 'F_GETFD', (at) => this.machine.mem.i32[at]!) !== 0;
+  }
+
+  /** @kernel F_SETFD @throws KernelError EBADF */
+  setCloexec(fd: number, cloexec: boolean): void {
+    this.#flags(fd, 'F_SETFD', (at) => (this.machine.mem.i32[at] = cloexec ? 1 : 0));
   }
 
   get name(): string {
@@ -220,6 +238,14 @@ export class FdTable {
   #locked<T>(fn: (p: number) => T): T {
     const p = this.#p;
     return withSpin(this.machine, p + P.lock.at, () => fn(p));
+  }
+
+  #flags(fd: number, where: string, fn: (at: number) => number): number {
+    const value = this.#locked((p) =>
+      peekEntry(this.machine, p, fd) === 0 ? undefined : fn(entryAt(this.machine, p, fd) + 1),
+    );
+    if (value === undefined) throw this.#badFd(where, fd);
+    return value;
   }
 
   /** The file behind `fd`, once it is sure that this thread could release it. The lock must be held: it keeps the file alive. */

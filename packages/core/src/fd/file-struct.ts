@@ -1,4 +1,4 @@
-import { i32, ref, refcount, struct } from '@dmabuf-emu/shm';
+import { i32, ref, refcount, struct, u53 } from '@dmabuf-emu/shm';
 
 /** An open file description: what descriptors, mappings and the kernel itself hold references to. @kernel file */
 export const FileStruct = struct('file', {
@@ -8,6 +8,8 @@ export const FileStruct = struct('file', {
   priv: ref(),
   flags: i32(),
   mode: i32(),
+  /** Where the next read or write takes place. @kernel f_pos */
+  pos: u53(),
   /** References that mappings of this file hold; part of `refs`. */
   maps: i32(),
   /** Tasks that ever took a reference: bit id modulo 32. One of them that dies may have taken references to its grave. */

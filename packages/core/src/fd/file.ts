@@ -68,6 +68,7 @@ export class File {
     F.priv.set(mem, p, priv);
     F.flags.set(mem, p, flags);
     F.mode.set(mem, p, ((flags + 1) & OpenFlags.ACCMODE) | MODE_BITS);
+    F.pos.set(mem, p, 0);
     F.takers.set(mem, p, takerBit(machine.tid));
     F.refs.store(mem, p, 1);
     return new File(machine, ref);
@@ -153,6 +154,20 @@ export class File {
 
   get flags(): number {
     return F.flags.get(this.machine.mem, this.#p);
+  }
+
+  /** Changes the flags that a program may change, such as O_NONBLOCK. @kernel setfl */
+  set flags(value: number) {
+    F.flags.set(this.machine.mem, this.#p, value);
+  }
+
+  /** Where the next read or write takes place. @kernel f_pos */
+  get pos(): number {
+    return F.pos.get(this.machine.mem, this.#p);
+  }
+
+  set pos(value: number) {
+    F.pos.set(this.machine.mem, this.#p, value);
   }
 
   /** @kernel f_mode */

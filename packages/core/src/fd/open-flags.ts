@@ -4,7 +4,9 @@ export const OpenFlags = {
   WRONLY: 1,
   RDWR: 2,
   ACCMODE: 3,
+  APPEND: 0o2000,
   NONBLOCK: 0o4000,
+  LARGEFILE: 0o100000,
   CLOEXEC: 0o2000000,
 } as const;
 

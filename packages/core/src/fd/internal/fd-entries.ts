@@ -58,10 +58,10 @@ export function settleEntry(machine: Machine, p: number, fd: number, file: numbe
   return true;
 }
 
-/** Takes the lowest free entry from `least` on; -1 when the table is full. The table's lock must be held. */
+/** Takes the lowest free entry from `least` on; -1 when there is none below the table's size and limit. The table's lock must be held. */
 export function takeEntry(machine: Machine, p: number, file: number, least: number, flags: number): number {
   const { mem } = machine;
-  const size = sizeOf(machine, p);
+  const size = Math.min(sizeOf(machine, p), P.limit.get(mem, p));
   for (let fd = least; fd < size; fd++) {
     const at = entryAt(machine, p, fd);
     if (mem.i32[at] !== 0) continue;
