@@ -24,7 +24,7 @@ import { AttachmentStruct, DmaBufStruct as B } from './internal/structs.ts';
 import { verifyBuffers } from './internal/verify.ts';
 import { vmap, vunmap } from './internal/vmap.ts';
 import type { KernelMapping } from './kernel-mapping.ts';
-import type { VmArea } from './vm-area.ts';
+import type { VmArea } from '../fd/vm-area.ts';
 
 const STATE = Symbol('core.dma-buf');
 

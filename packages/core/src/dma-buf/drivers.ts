@@ -4,7 +4,7 @@ import type { SgTable } from '../sg/sg-table.ts';
 import type { Attachment } from './attachment.ts';
 import type { DmaBuf } from './dma-buf.ts';
 import type { KernelMapping } from './kernel-mapping.ts';
-import type { VmArea } from './vm-area.ts';
+import type { VmArea } from '../fd/vm-area.ts';
 
 /** Code known by name: shared memory holds its number, each thread its functions. */
 export interface Driver {

@@ -20,4 +20,3 @@ export { ModuleOwner } from './module-owner.ts';
 export { registerDrivers } from './register-drivers.ts';
 export { REVOCABLE_FIELDS, RevocableExport, type RevocableFields, type RevokeSteps, setRevokeBound } from './revoke.ts';
 export { type DmaBufRule } from './rules.ts';
-export { PAGE_BYTES, VmArea, type VmAreaInfo, type VmOps } from './vm-area.ts';

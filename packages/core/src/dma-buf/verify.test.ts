@@ -49,7 +49,7 @@ describe('machine.verify on buffers', () => {
     expect(report.leaks).toEqual([
       `dma_buf_attachment: importer static did not detach what task ${machine.tid} attached`,
       `sg_table: a table of task ${machine.tid} was not unmapped`,
-      `file: buffer ${dmabuf.label} has 1 references, but 0 descriptors and mappings`,
+      `file: buffer ${dmabuf.label} has 1 references, but 0 known holders`,
     ]);
     attachment.unmapUnlocked(table, 0);
     dmabuf.detach(attachment);
@@ -90,7 +90,7 @@ describe('machine.verify on buffers', () => {
     expect(errorsWith(words.file + FileStruct.priv.at, 0)).toMatch(/and its file disagree/);
     expect(errorsWith(words.process + FdTableStruct.users.at, 2)).toMatch(/has 2 users, but 1 tasks use it/);
     const known = process.dup(fd);
-    expect(errorsWith(words.file + FileStruct.refs.at, 1)).toMatch(/has 1 references, but 2 descriptors and mappings/);
+    expect(errorsWith(words.file + FileStruct.refs.at, 1)).toMatch(/has 1 references, but 2 known holders/);
     process.close(known);
     a.unmapUnlocked(table, 0);
     dmabuf.detach(a);

@@ -1,5 +1,7 @@
 import { type Machine, UsageError } from '@dmabuf-emu/shm';
 import type { File } from './file.ts';
+import type { PollTable } from './poll/poll-table.ts';
+import type { VmArea } from './vm-area.ts';
 
 /** Kind of driver that file operations are. */
 export const FILE_DRIVER = 'file';
@@ -22,6 +24,13 @@ export interface FileOps {
   fdinfo?(file: File): readonly string[];
   /** @kernel llseek */
   llseek?(file: File, offset: number, whence: number): number;
+  /**
+   * What the file is ready for: a mask of `PollEvents`. Registers with `table` (undefined: nobody wants to know) on the heads
+   * that are woken when that changes, before it looks. Without it the file cannot be watched by epoll.
+   */
+  poll?(file: File, table: PollTable | undefined): number;
+  /** Puts the file behind `area`: sets `area.ops`. The access mode was checked. */
+  mmap?(file: File, area: VmArea): void;
 }
 
 /** Number of the kind of file called `name`. */

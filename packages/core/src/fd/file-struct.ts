@@ -19,6 +19,9 @@ export const FileStruct = struct('file', {
   finalTask: i32(),
   /** Dead task that took references to its grave. */
   lostBy: i32(),
+  /** Epoll items that watch it, newest first, and the spin lock of that list. @kernel f_ep */
+  watchLock: i32(),
+  watchers: ref(),
 });
 
 export const FINAL_PENDING = 1;

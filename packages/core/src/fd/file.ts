@@ -13,6 +13,7 @@ import {
 import { type FileOps, fileOps, fileTypeId, fileTypeName } from './file-ops.ts';
 import { FileStruct as F, FINAL_PENDING, FINAL_RUNNING } from './file-struct.ts';
 import { OpenFlags } from './open-flags.ts';
+import { releaseWatchers } from './poll/internal/release-watchers.ts';
 
 /** Words of the machine's file table: open files, most of them that may be open (0: no limit). */
 const COUNT = 0;
@@ -200,6 +201,7 @@ export class File {
   #final(): void {
     const { machine } = this;
     F.finalState.store(machine.mem, this.#p, FINAL_RUNNING);
+    if (F.watchers.load(machine.mem, this.#p) !== 0) releaseWatchers(machine, this.ref);
     this.ops.release(this);
     F.finalTask.set(machine.mem, this.#p, 0);
     machine.slab(F).free(this.ref, 'fput');

@@ -2,4 +2,7 @@ export { DEFAULT_FD_LIMIT, FdTable, MAX_FD_LIMIT, type FdEntry } from './fd-tabl
 export { File, type FileInfo } from './file.ts';
 export { type FileOps } from './file-ops.ts';
 export { OpenFlags, Seek } from './open-flags.ts';
+export { noteFileHolder } from './internal/file-holders.ts';
 export { registerFileOps } from './register-file-ops.ts';
+export * from './poll/index.ts';
+export { PAGE_BYTES, VmArea, type VmAreaInfo, type VmOps } from './vm-area.ts';

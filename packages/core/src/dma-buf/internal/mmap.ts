@@ -1,6 +1,6 @@
 import { KernelError } from '@dmabuf-emu/shm';
 import type { DmaBuf } from '../dma-buf.ts';
-import { PAGE_BYTES, VmArea, type VmAreaInfo } from '../vm-area.ts';
+import { PAGE_BYTES, VmArea, type VmAreaInfo } from '../../fd/vm-area.ts';
 
 /** What a process asks for with mmap(2). `offset` in bytes, a multiple of the page size. */
 export interface MmapRequest {

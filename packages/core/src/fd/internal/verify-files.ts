@@ -12,24 +12,26 @@ import { FdTable } from '../fd-table.ts';
 import { FILE_DRIVER, fileOps, fileTypeName } from '../file-ops.ts';
 import { FileStruct as F } from '../file-struct.ts';
 import { File } from '../file.ts';
+import { heldFiles } from './file-holders.ts';
 
 /**
  * Proves on a quiet machine that descriptors, files and reference counts agree. A reference that is neither a descriptor nor a
- * mapping of a process counts as leaked: a run ends by putting everything back.
+ * mapping of a process, nor declared by a subsystem, counts as leaked: a run ends by putting everything back.
  */
 export function verifyFiles(machine: Machine, report: VerifyBuilder): void {
   const descriptors = verifyProcesses(machine, report);
+  const held = heldFiles(machine);
   const files = machine.slab(F);
   let live = 0;
   for (const ref of files.live()) {
     live++;
-    verifyFile(machine, report, ref, descriptors.get(ref) ?? 0);
+    verifyFile(machine, report, ref, (descriptors.get(ref) ?? 0) + (held.get(ref) ?? 0));
   }
   report.count('file', live);
   const counted = File.openCount(machine);
   if (live !== counted) report.error(`${live} files are open, but ${counted} are counted`);
-  for (const ref of descriptors.keys())
-    if (files.tryAt(ref) === 0) report.error('a descriptor refers to a file that is gone');
+  for (const ref of [...descriptors.keys(), ...held.keys()])
+    if (files.tryAt(ref) === 0) report.error('a descriptor or holder refers to a file that is gone');
 }
 
 /** Checks the descriptor tables; returns how many descriptors each file has. */
@@ -65,13 +67,13 @@ function usersOf(machine: Machine, process: number): { living: number; dead: num
   return { living, dead };
 }
 
-function verifyFile(machine: Machine, report: VerifyBuilder, ref: number, descriptors: number): void {
+function verifyFile(machine: Machine, report: VerifyBuilder, ref: number, holders: number): void {
   const { mem } = machine;
   const p = machine.slab(F).at(ref);
   const refs = F.refs.load(mem, p);
-  const known = descriptors + F.maps.load(mem, p);
+  const known = holders + F.maps.load(mem, p);
   const what = describe(machine, F.type.get(mem, p), ref);
-  const text = `${what} has ${refs} references, but ${known} descriptors and mappings`;
+  const text = `${what} has ${refs} references, but ${known} known holders`;
   if (refs > 0 && refs < known) report.error(text);
   if (refs > 0 && refs <= known) return;
   const releaser = F.finalTask.get(mem, p);

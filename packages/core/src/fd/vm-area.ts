@@ -1,5 +1,5 @@
 import { KernelError, type Machine, UsageError } from '@dmabuf-emu/shm';
-import { File } from '../fd/file.ts';
+import { File } from './file.ts';
 
 /** @kernel PAGE_SIZE */
 export const PAGE_BYTES = 4096;
