@@ -80,6 +80,18 @@ export class Attachment {
     return A.ownerTask.get(this.machine.mem, this.#p);
   }
 
+  /**
+   * Lets the attachment and what is mapped through it outlive the calling task: they belong to an object of the machine from
+   * now on, which has to undo them.
+   * @locks resv held, or nobody else knows the attachment
+   */
+  disown(): void {
+    const { mem } = this.machine;
+    const { tables } = this.dmabuf.state;
+    A.ownerTask.set(mem, this.#p, 0);
+    for (const { ref } of this.tables()) SgTableStruct.ownerTask.set(mem, tables.at(ref), 0);
+  }
+
   /** Pins that the importer holds. */
   get pins(): number {
     return A.pins.get(this.machine.mem, this.#p);

@@ -25,6 +25,7 @@ interface Args {
   readonly fds: number;
   readonly pins?: number;
   readonly deaf?: boolean;
+  readonly disowned?: boolean;
 }
 
 await runTestWorker<Args, unknown>((machine, args) => {
@@ -65,12 +66,13 @@ await runTestWorker<Args, unknown>((machine, args) => {
 });
 
 /** Attaches, maps and opens descriptors, and leaves it all open. */
-function use(machine: Machine, dmabuf: DmaBuf, { maps, fds, deaf, pins = 0 }: Args): void {
+function use(machine: Machine, dmabuf: DmaBuf, { maps, fds, deaf, disowned, pins = 0 }: Args): void {
   const device = Device.register(machine, { name: `victim${machine.tid}`, kind: 'platform' });
   const attachment = dmabuf.attachDynamic(device, deaf === true ? stubbornImporter : obedientImporter);
   for (let n = 0; n < maps; n++) attachment.mapUnlocked(0);
   dmabuf.resv.with(() => {
     for (let n = 0; n < pins; n++) attachment.pin();
+    if (disowned === true) attachment.disown();
   });
   for (let n = 0; n < (fds ?? 0); n++) dmabuf.get().fd();
 }

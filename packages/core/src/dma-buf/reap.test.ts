@@ -40,6 +40,18 @@ describe('a task that dies outside of locks', () => {
     dmabuf.put();
   });
 
+  it('keeps the attachments that it disowned, and their mappings, for whoever has to undo them', async () => {
+    using machine = testMachine();
+    const dmabuf = exportRevocable(machine);
+    const victim = await startVictim(machine, { job: 'use', dmabuf: dmabuf.ref, maps: 2, fds: 1, disowned: true });
+    expect(await kill(machine, victim)).toEqual([]);
+    expect([mapsOf(dmabuf).live, dmabuf.refs]).toEqual([2, 1]);
+    const [attachment] = dmabuf.attachments();
+    for (const table of attachment!.tables()) attachment!.unmapUnlocked(table, table.direction);
+    dmabuf.detach(attachment!);
+    dmabuf.put();
+  });
+
   it('gives way to a revoker that waits for its mappings', async () => {
     using machine = testMachine();
     const dmabuf = exportRevocable(machine);
