@@ -1,4 +1,4 @@
-import { KERNELS, Machine, Mutex, Random, TaskKilled } from '@dmabuf-emu/shm';
+import { bitSpinLock, bitSpinUnlock, KERNELS, Machine, Mutex, Random, TaskKilled } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
 
@@ -97,5 +97,47 @@ describe('Random', () => {
     for (let i = 0; i < 10_000; i++) counts[random.below(10)]!++;
     for (const count of counts) expect(count).toBeGreaterThan(850);
     expect(() => random.pick([])).toThrow(RangeError);
+  });
+});
+
+describe('irqWork', () => {
+  it('runs once the last bit lock is free, whatever other locks are held, and never inside other work', () => {
+    using machine = testMachine();
+    const [a, b] = [machine.root('a', 16), machine.root('b', 16)];
+    const mutex = new Mutex(machine, machine.root('mutex', 16), 'test');
+    const log: string[] = [];
+    const work = (name: string) => machine.irqWork(() => log.push(name));
+    work('at once');
+    mutex.lock();
+    bitSpinLock(machine, a, 1);
+    work('first');
+    machine.irqWork(() => {
+      bitSpinLock(machine, b, 1);
+      work('nested');
+      bitSpinUnlock(machine, b, 1);
+      log.push('second');
+    });
+    bitSpinLock(machine, b, 1);
+    bitSpinUnlock(machine, b, 1);
+    expect(log).toEqual(['at once']);
+    bitSpinUnlock(machine, a, 1);
+    expect(log).toEqual(['at once', 'first', 'second', 'nested']);
+    mutex.unlock();
+  });
+
+  it('throws what work threw first, after all of it', () => {
+    using machine = testMachine();
+    const at = machine.root('a', 16);
+    const log: string[] = [];
+    bitSpinLock(machine, at, 1);
+    for (const name of ['one', 'two']) {
+      machine.irqWork(() => {
+        log.push(name);
+        throw new Error(name);
+      });
+    }
+    expect(() => bitSpinUnlock(machine, at, 1)).toThrow('one');
+    expect(log).toEqual(['one', 'two']);
+    expect(machine.hasIrqWork).toBe(false);
   });
 });

@@ -6,11 +6,12 @@ import { FaultInjector } from '../debug/faults.ts';
 import { Lockdep } from '../debug/lockdep.ts';
 import { Trace } from '../debug/trace-ring.ts';
 import { verifyMachine, type VerifyBuilder, type VerifyReport } from '../debug/verify.ts';
-import { UsageError } from '../errors/kernel-error.ts';
+import { TaskKilled, UsageError } from '../errors/kernel-error.ts';
 import { Mem, type MemHandle } from '../memory/mem.ts';
 import { isWasmMemory } from '../memory/wasm-host.ts';
 import { FOREVER, futexWait, futexWaitAsync, futexWake, type WaitResult } from '../sync/futex.ts';
 import { heldCount } from '../sync/held.ts';
+import { bitSpinDepth } from '../sync/spin.ts';
 import { SpinBudget } from '../sync/spin-budget.ts';
 import { reapTask, type ReapReport } from '../task/reap.ts';
 import { claimTask, interruptTask, listTasks, type TaskInfo } from '../task/tasks.ts';
@@ -57,8 +58,12 @@ export class Machine implements Disposable {
   readonly #verifyHooks = new Map<string, (report: VerifyBuilder) => void>();
   /** True while {@link deferWork} has work that has not run. */
   hasDeferredWork = false;
+  /** True while {@link irqWork} has work that has not run. */
+  hasIrqWork = false;
   #deferred: (() => void)[] = [];
   #flushing = false;
+  #irqWork: (() => void)[] = [];
+  #inIrqWork = false;
   #left = false;
 
   private constructor(mem: Mem, name: string, options?: ResolvedOptions) {
@@ -250,6 +255,35 @@ export class Machine implements Disposable {
       this.#flushing = false;
       this.hasDeferredWork = this.#deferred.length > 0;
     }
+  }
+
+  /**
+   * Runs `fn` once the task holds no bit lock, whatever sleeping locks it holds: at once when it holds none. In the order
+   * queued, never inside each other. `fn` must not sleep.
+   * @kernel irq_work_queue
+   */
+  irqWork(fn: () => void): void {
+    this.#irqWork.push(fn);
+    this.hasIrqWork = true;
+    if (bitSpinDepth(this) === 0) this.runIrqWork();
+  }
+
+  /** What freeing the last bit lock does. @throws the first thing that a piece of work threw, after all of them ran. */
+  runIrqWork(): void {
+    if (this.#inIrqWork) return;
+    this.#inIrqWork = true;
+    const errors: unknown[] = [];
+    for (let fn = this.#irqWork.shift(); fn !== undefined; fn = this.#irqWork.shift()) {
+      try {
+        fn();
+      } catch (error) {
+        if (error instanceof TaskKilled) throw error;
+        errors.push(error);
+      }
+    }
+    this.#inIrqWork = false;
+    this.hasIrqWork = false;
+    if (errors.length > 0) throw errors[0];
   }
 
   /** Adds a hook that cleans up what a dead task owned; runs on the reaping task. Replaces one of the same name. */

@@ -60,11 +60,16 @@ export function bitSpinLock(machine: Machine, at: number, bit: number): number {
   return old;
 }
 
-/** Frees a {@link bitSpinLock}, the newest one of the task, and returns the word's value before, lock bit included. */
+/**
+ * Frees a {@link bitSpinLock}, the newest one of the task, and returns the word's value before, lock bit included. When it
+ * was the last one, the task's irq work runs.
+ */
 export function bitSpinUnlock(machine: Machine, at: number, bit: number): number {
   const old = Atomics.and(machine.mem.i32, at, ~bit);
-  machine.mem.i32[machine.taskAt + DEPTH]! -= 1;
+  const depth = machine.mem.i32[machine.taskAt + DEPTH]! - 1;
+  machine.mem.i32[machine.taskAt + DEPTH] = depth;
   syncPoint('spin.unlock', at);
+  if (depth === 0 && machine.hasIrqWork) machine.runIrqWork();
   return old;
 }
 
