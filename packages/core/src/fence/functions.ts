@@ -1,4 +1,4 @@
-import { atomicLoad, type ErrnoName, type Machine, TaskKilled } from '@dmabuf-emu/shm';
+import { type ErrnoName, type Machine, TaskKilled } from '@dmabuf-emu/shm';
 import { FenceCallback } from './callback.ts';
 import type { Fence } from './fence.ts';
 import { enter, makeClosure } from './internal/closures.ts';
@@ -8,7 +8,7 @@ import { CAP_CONTAINER, MAX_ERRNO } from './internal/layout.ts';
 import { takeClosure } from './internal/mailbox.ts';
 import { contextAlloc, isLater, laterOf } from './internal/order.ts';
 import { enable, isSignaled, testFlag } from './internal/poll.ts';
-import { getFence, putFence, tryGetFence } from './internal/refs.ts';
+import { getFence, getFenceAt, putFence, tryGetFence } from './internal/refs.ts';
 import { addCallback, removeCallback } from './internal/register.ts';
 import { signal } from './internal/signal.ts';
 import { describe, setDeadline, status, timestamp } from './internal/status.ts';
@@ -64,14 +64,7 @@ export function fenceTryGet(machine: Machine, ref: number): boolean {
 
 /** Takes a reference on whatever fence the shared word `at` names, 0 for none. @kernel dma_fence_get_rcu_safe */
 export function fenceGetRcuSafe(machine: Machine, at: number): number {
-  const t = tableOf(machine);
-  for (;;) {
-    const ref = atomicLoad(t.mem, at);
-    if (ref === 0) return 0;
-    if (tryGetFence(t, ref) === 0) continue;
-    if (atomicLoad(t.mem, at) === ref) return ref;
-    putFence(t, ref);
-  }
+  return getFenceAt(tableOf(machine), at);
 }
 
 /** Signals; a second time does nothing, null is a WARN. @kernel dma_fence_signal, dma_fence_signal_timestamp */
@@ -277,4 +270,16 @@ export function noteFenceHolder(
   enumerate: (hold: (ref: number) => void) => void,
 ): void {
   tableOf(machine).holders.set(name, enumerate);
+}
+
+/**
+ * Declares that a subsystem keeps callbacks in the arena (on a fence or not), so that the machine's check can tell them from
+ * leaks. @param enumerate calls its argument once for each such callback's ref.
+ */
+export function noteCallbackHolder(
+  machine: Machine,
+  name: string,
+  enumerate: (own: (callback: number) => void) => void,
+): void {
+  tableOf(machine).callbackHolders.set(name, enumerate);
 }

@@ -1,4 +1,25 @@
+export {
+  FenceArray,
+  fenceArrayCreate,
+  fenceArrayFirst,
+  type FenceArrayInit,
+  fenceArrayNext,
+  fenceIsArray,
+  fenceMatchContext,
+} from './array.ts';
 export { type CallbackDriver, type CallbackOps, defineFenceCallback, FenceCallback } from './callback.ts';
+export {
+  FenceChain,
+  fenceChainAlloc,
+  fenceChainContained,
+  fenceChainCreate,
+  fenceChainFindSeqno,
+  fenceChainFree,
+  fenceChainInit,
+  fenceChainPrevSeqno,
+  fenceChainWalk,
+  fenceIsChain,
+} from './chain.ts';
 export { Fence } from './fence.ts';
 export {
   drainCallbacks,
@@ -31,6 +52,7 @@ export {
   fenceWaitAsync,
   type FenceWaitOptions,
   installFences,
+  noteCallbackHolder,
   noteFenceHolder,
 } from './functions.ts';
 export { type FenceInit } from './internal/create.ts';
@@ -38,3 +60,4 @@ export { type WaitAnyResult } from './internal/wait-any.ts';
 export { fenceGetStatusLocked, fenceIsSignaledLocked, fenceLock, fenceSignalLocked, fenceUnlock } from './locked.ts';
 export { defineFenceOps, type FenceDriver, type FenceOps } from './ops.ts';
 export { SignalRight } from './signal-right.ts';
+export { fenceDedup, fenceUnwrap, fenceUnwrapMerge, mergeFences } from './unwrap.ts';

@@ -24,9 +24,15 @@ export interface FenceInit {
  * @kernel dma_fence_init
  */
 export function create(t: FenceTable, init: FenceInit, site = 'dma_fence'): number {
-  const { i32 } = t.mem;
   const driver = t.driverId(init.ops);
   const ref = t.slab.allocRaw(site);
+  initFence(t, ref, driver, init);
+  return ref;
+}
+
+/** Makes a fence of the slot `ref`, fresh from the slab, of driver number `driver`. @kernel dma_fence_init */
+export function initFence(t: FenceTable, ref: number, driver: number, init: FenceInit): void {
+  const { i32 } = t.mem;
   const p = t.slab.at(ref);
   i32[p] = i32[p]! | driver;
   i32[p + F.context.at] = init.context;
@@ -37,7 +43,6 @@ export function create(t: FenceTable, init: FenceInit, site = 'dma_fence'): numb
   // The one plain store to the state: from here on others may try for a reference, so only atomic updates follow.
   i32[p + F.state.at] = REF | INITIALIZED | (init.seqno64 === true ? SEQNO64 : 0);
   if (t.tracing) t.trace('dma_fence_init', ref, p);
-  return ref;
 }
 
 const STUB_OPS = defineFenceOps({ name: 'stub', getDriverName: () => 'stub', getTimelineName: () => 'stub' });

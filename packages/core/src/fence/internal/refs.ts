@@ -40,6 +40,17 @@ export function tryGetFence(t: FenceTable, ref: number): number {
   return 0;
 }
 
+/** Takes a reference on whatever fence the shared word `at` names, 0 for none. @kernel dma_fence_get_rcu_safe */
+export function getFenceAt(t: FenceTable, at: number): number {
+  for (;;) {
+    const ref = atomicLoad(t.mem, at);
+    if (ref === 0) return 0;
+    if (tryGetFence(t, ref) === 0) continue;
+    if (atomicLoad(t.mem, at) === ref) return ref;
+    putFence(t, ref);
+  }
+}
+
 /** Drops a reference, which the caller owns. @kernel dma_fence_put */
 export function putFence(t: FenceTable, ref: number): void {
   putAt(t, ref, t.slab.at(ref));

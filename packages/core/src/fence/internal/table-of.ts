@@ -1,4 +1,5 @@
 import type { Machine } from '@dmabuf-emu/shm';
+import { installContainers, reapContainers, verifyContainers } from './containers.ts';
 import { onLeave, onReap } from './death.ts';
 import { FenceTable } from './table.ts';
 import { verifyFences } from './verify.ts';
@@ -18,8 +19,15 @@ export function tableOf(machine: Machine): FenceTable {
 function makeTable(machine: Machine): FenceTable {
   return machine.local(KEY, () => {
     const t = new FenceTable(machine);
-    machine.onReap('fence', (task) => onReap(t, task));
-    machine.onVerify('fence', (report) => verifyFences(t, report));
+    installContainers(t);
+    machine.onReap('fence', (task) => {
+      onReap(t, task);
+      reapContainers(t, task);
+    });
+    machine.onVerify('fence', (report) => {
+      verifyFences(t, report);
+      verifyContainers(t, report);
+    });
     machine.onLeave('fence', () => {
       onLeave(t);
       if (last === t) last = undefined;

@@ -1,6 +1,7 @@
 import { type Machine, type Mem, type Slab, UsageError } from '@dmabuf-emu/shm';
 import type { Fence } from '../fence.ts';
 import type { FenceDriver, FenceOps } from '../ops.ts';
+import type { Containers } from './containers.ts';
 import {
   CallbackStruct,
   CAP_CONTAINER,
@@ -59,6 +60,10 @@ export class FenceTable {
   drainQueued = false;
   /** Subsystems that hold references to fences in the arena, for the check. */
   readonly holders: Map<string, (hold: (ref: number) => void) => void> = new Map();
+  /** Subsystems that own callbacks in the arena, for the check. */
+  readonly callbackHolders: Map<string, (own: (cb: number) => void) => void> = new Map();
+  /** Fences that consist of others; set when the table is made. */
+  containers!: Containers;
   readonly #caps: number;
   readonly #ids = new Map<FenceOps, number>();
   readonly #events = new Map<FenceEvent, number>();

@@ -9,7 +9,12 @@ export function verifyFences(t: FenceTable, report: VerifyBuilder): void {
   for (const enumerate of t.holders.values()) enumerate(hold);
   const stub = atomicLoad(t.mem, t.stubAt);
   if (stub !== 0) hold(stub);
-  for (const cb of t.callbacks.live()) verifyCallback(t, cb, hold, report);
+  const owned = new Set<number>();
+  for (const enumerate of t.callbackHolders.values()) enumerate((cb) => void owned.add(cb));
+  for (const cb of t.callbacks.live()) {
+    verifyCallback(t, cb, hold, report);
+    if (!owned.has(cb)) reportLeft(t, t.callbacks, cb, `callback #${cb >>> 0} was never freed`, report);
+  }
   for (const ref of t.slab.live()) {
     const p = t.slab.at(ref);
     const state = atomicLoad(t.mem, p + STATE);
@@ -20,7 +25,8 @@ export function verifyFences(t: FenceTable, report: VerifyBuilder): void {
     if ((state & LOCK) !== 0) report.error(`${name(t, ref, p)}: its lock is held on a quiet machine`);
     if (refs < known) report.error(`${name(t, ref, p)}: ${known} references are held, ${refs} counted`);
     else if (refs > known)
-      leaked(t, t.slab, ref, `${name(t, ref, p)}: ${refs - known} references belong to nobody`, report);
+      reportLeft(t, t.slab, ref, `${name(t, ref, p)}: ${refs - known} references belong to nobody`, report);
+    else if (refs === 0) reportLeft(t, t.slab, ref, `${name(t, ref, p)}: was never initialised or freed`, report);
   }
   for (const ref of held.keys()) report.error(`a reference to fence #${ref >>> 0}, which does not exist, is held`);
 }
@@ -32,11 +38,10 @@ function verifyCallback(t: FenceTable, cb: number, hold: (ref: number) => void, 
   const queued = C.fence.load(t.mem, c);
   if (queued !== 0 && t.slab.tryAt(queued) === 0)
     report.error(`callback #${cb >>> 0} is on a fence that does not exist`);
-  leaked(t, t.callbacks, cb, `callback #${cb >>> 0} was never freed`, report);
 }
 
 /** Files what is left over: damage once any task has died, in use while its maker runs elsewhere, else a leak. */
-function leaked(t: FenceTable, slab: Slab, ref: number, text: string, report: VerifyBuilder): void {
+export function reportLeft(t: FenceTable, slab: Slab, ref: number, text: string, report: VerifyBuilder): void {
   const last = slab.lastTouch(ref);
   const kind = slab.struct.$name;
   const from = last === undefined ? '' : `, from ${last.site} by task ${last.task}`;
