@@ -4,8 +4,19 @@ import { File } from './file.ts';
 /** @kernel PAGE_SIZE */
 export const PAGE_BYTES = 4096;
 
+/** @kernel FMODE_WRITE */
+const FMODE_WRITE = 2;
+
+/**
+ * How the kernel treats an area beside reading and writing, by the names of /proc/PID/smaps: pages without struct page,
+ * device memory, not to be expanded, not to be dumped. @kernel VM_PFNMAP, VM_IO, VM_DONTEXPAND, VM_DONTDUMP
+ */
+export type VmFlag = 'pf' | 'io' | 'de' | 'dd';
+
 /** What an exporter's `mmap` puts behind an area. @kernel vm_operations_struct */
 export interface VmOps {
+  /** None when left out. */
+  readonly flags?: readonly VmFlag[];
   /**
    * Byte offset in the machine's memory of what backs page `page` of the area. Asked on every access, so that an exporter
    * that takes the memory away need not find the areas.
@@ -33,7 +44,10 @@ export class VmArea {
   readonly machine: Machine;
   readonly pages: number;
   readonly shared: boolean;
-  readonly writable: boolean;
+  /** PROT_WRITE, now or after mprotect. */
+  writable: boolean;
+  /** Whether {@link writable} may be switched on later; whoever sets `ops` may forbid it. @kernel VM_MAYWRITE */
+  mayWrite: boolean;
   /** Set by whoever maps it. */
   pageOffset: number;
   ops: VmOps | null = null;
@@ -48,6 +62,7 @@ export class VmArea {
     this.pageOffset = pageOffset;
     this.shared = shared;
     this.writable = writable;
+    this.mayWrite = !shared || (file.mode & FMODE_WRITE) !== 0;
     this.#file = file.get();
     file.noteMapping(1);
   }
