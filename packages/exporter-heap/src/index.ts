@@ -1,1 +1,2 @@
+export * from './memfd/index.ts';
 export * from './memory/index.ts';

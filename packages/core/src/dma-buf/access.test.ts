@@ -210,6 +210,22 @@ describe('mmap (core §1.6.1, §1.6.2)', () => {
     expect(recording.log).toEqual(['release']);
   });
 
+  it('a private mapping keeps what is written to it, page by page', () => {
+    using machine = testMachine();
+    const fault = (_: VmArea, page: number): number => machine.memoryBase + page * 4096;
+    const dmabuf = exported(machine, recorder({ mmap: (_, area) => void (area.ops = { fault }) }), { size: SIZE });
+    const shared = dmabuf.mmap({ offset: 0, length: 8192 });
+    const own = dmabuf.mmap({ offset: 0, length: 8192, shared: false });
+    shared.write(4094, Uint8Array.of(1, 2, 3, 4));
+    own.write(4095, Uint8Array.of(9));
+    shared.write(4094, Uint8Array.of(5, 6, 7, 8));
+    expect([...own.read(4094, 4)]).toEqual([1, 9, 7, 8]);
+    expect([...shared.read(4094, 4)]).toEqual([5, 6, 7, 8]);
+    own.unmap();
+    shared.unmap();
+    dmabuf.put();
+  });
+
   it('does not write through an area without PROT_WRITE', () => {
     using machine = testMachine();
     const dmabuf = exported(

@@ -5,4 +5,4 @@ export { OpenFlags, Seek } from './open-flags.ts';
 export { noteFileHolder } from './internal/file-holders.ts';
 export { registerFileOps } from './register-file-ops.ts';
 export * from './poll/index.ts';
-export { PAGE_BYTES, VmArea, type VmAreaInfo, type VmFlag, type VmOps } from './vm-area.ts';
+export { BusError, PAGE_BYTES, VmArea, type VmAreaInfo, type VmFlag, type VmOps } from './vm-area.ts';

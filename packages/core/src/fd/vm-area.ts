@@ -13,6 +13,14 @@ const FMODE_WRITE = 2;
  */
 export type VmFlag = 'pf' | 'io' | 'de' | 'dd';
 
+/** An access to a mapping where the file has nothing (any more): the program gets SIGBUS. @kernel VM_FAULT_SIGBUS */
+export class BusError extends KernelError {
+  constructor(syscall: string, detail: string) {
+    super('EFAULT', syscall, detail);
+    this.name = 'BusError';
+  }
+}
+
 /** What an exporter's `mmap` puts behind an area. @kernel vm_operations_struct */
 export interface VmOps {
   /** None when left out. */
@@ -20,7 +28,7 @@ export interface VmOps {
   /**
    * Byte offset in the machine's memory of what backs page `page` of the area. Asked on every access, so that an exporter
    * that takes the memory away need not find the areas.
-   * @throws KernelError instead of SIGBUS
+   * @throws BusError where there is nothing; KernelError ENOMEM
    */
   fault(area: VmArea, page: number): number;
   /** The area is unmapped. */
@@ -55,6 +63,8 @@ export class VmArea {
   priv = 0;
   #file: File;
   #mapped = true;
+  /** Pages of a private mapping that were written. */
+  readonly #copies = new Map<number, Uint8Array>();
 
   private constructor(file: File, { length, pageOffset, shared, writable }: VmAreaInfo) {
     this.machine = file.machine;
@@ -101,16 +111,24 @@ export class VmArea {
   /** A copy of `length` bytes at `offset`. @throws KernelError EFAULT outside the area, and what the exporter's fault throws */
   read(offset: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
-    this.#eachPage(offset, length, (at, done, count) => bytes.set(this.machine.mem.read(at, count), done));
+    this.#eachPage(offset, length, (page, within, done, count) => {
+      const own = this.#copies.get(page);
+      bytes.set(own?.subarray(within, within + count) ?? this.#shared(page, within, count), done);
+    });
     return bytes;
   }
 
-  /** Stores `bytes` at `offset`. @throws KernelError EFAULT outside a writable area, and what the exporter's fault throws */
+  /**
+   * Stores `bytes` at `offset`: in the file, or, where the mapping is private, in a copy of the page.
+   * @throws KernelError EFAULT outside a writable area, and what the exporter's fault throws
+   */
   write(offset: number, bytes: Uint8Array): void {
     if (!this.writable) throw new KernelError('EFAULT', 'mmap', 'the area is mapped without PROT_WRITE');
-    this.#eachPage(offset, bytes.length, (at, done, count) =>
-      this.machine.mem.write(at, bytes.subarray(done, done + count)),
-    );
+    this.#eachPage(offset, bytes.length, (page, within, done, count) => {
+      const part = bytes.subarray(done, done + count);
+      if (this.shared) this.machine.mem.write(this.ops!.fault(this, page) + within, part);
+      else this.#copy(page).set(part, within);
+    });
   }
 
   /** @kernel munmap */
@@ -126,14 +144,28 @@ export class VmArea {
     this.#file.put();
   }
 
-  #eachPage(offset: number, length: number, visit: (at: number, done: number, count: number) => void): void {
+  #shared(page: number, within: number, count: number): Uint8Array {
+    return this.machine.mem.read(this.ops!.fault(this, page) + within, count);
+  }
+
+  #copy(page: number): Uint8Array {
+    let own = this.#copies.get(page);
+    if (own === undefined) this.#copies.set(page, (own = this.#shared(page, 0, PAGE_BYTES)));
+    return own;
+  }
+
+  #eachPage(
+    offset: number,
+    length: number,
+    visit: (page: number, within: number, done: number, count: number) => void,
+  ): void {
     if (!this.#mapped || this.ops === null || offset < 0 || length < 0 || offset + length > this.length) {
       throw new KernelError('EFAULT', 'mmap', `bytes ${offset} to ${offset + length} are not mapped`);
     }
     for (let done = 0; done < length;) {
       const within = (offset + done) % PAGE_BYTES;
       const count = Math.min(PAGE_BYTES - within, length - done);
-      visit(this.ops.fault(this, Math.floor((offset + done) / PAGE_BYTES)) + within, done, count);
+      visit(Math.floor((offset + done) / PAGE_BYTES), within, done, count);
       done += count;
     }
   }

@@ -15,12 +15,14 @@ export const ShmemStruct = struct('shmem_inode', {
   pages: i32(),
   /** Whether it is made of huge pages. */
   huge: i32(),
-  /** Seals, and (as long as nobody wants it sealed) writable shared mappings. */
+  /** Of a memfd: its open files, what may no longer be done to it, whether it may be executed. */
+  files: i32(),
   seals: i32(),
+  executable: i32(),
+  /** Shared mappings that may write, now or after an mprotect. @kernel i_mmap_writable */
   writableMaps: i32(),
-  /** Whoever has a use for it: the name of a memfd. */
+  /** What it is called. */
   label: i32(),
-  ino: i32(),
   /** Task that made it. */
   ownerTask: i32(),
 });

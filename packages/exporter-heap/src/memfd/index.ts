@@ -1,0 +1,3 @@
+export { prepareMemfds } from './file-ops.ts';
+export { Falloc, MemfdFlags, Seal } from './flags.ts';
+export { Memfd } from './memfd.ts';
