@@ -1,4 +1,4 @@
-import { Mutex, setSyncHook } from '@dmabuf-emu/shm';
+import { Machine, Mutex, setSyncHook } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 
@@ -92,6 +92,34 @@ describe('Trace', () => {
     expect(events.map((e) => e.args[0])).toEqual(Array.from({ length: 16 }, (_, i) => i + 4));
     expect(events[0]).toMatchObject({ task: 1, name: 'tick', args: [4, -4, 0, 7] });
     expect(events.every((e, i) => i === 0 || e.timeMs >= events[i - 1]!.timeMs)).toBe(true);
+  });
+
+  it('gives an event the time of the last stamp, or of the next one when that is overwritten', () => {
+    const ticks = (traceStamps: 'every' | 'coarse'): number[] => {
+      using machine = testMachine({ traceEvents: 32, clock: 'manual', traceStamps });
+      for (let i = 0; i < 40; i++) {
+        machine.trace.event(machine.trace.name('tick'), i);
+        machine.clock.advance(1);
+      }
+      return machine.trace.read().map((e) => e.timeMs);
+    };
+    expect(ticks('every')).toEqual(Array.from({ length: 32 }, (_, i) => i + 8));
+    expect(ticks('coarse')).toEqual(Array.from({ length: 32 }, (_, i) => (i + 8 < 32 ? 16 : 32)));
+  });
+
+  it('stamps the first event of a task that takes over a ring', () => {
+    using machine = testMachine({ traceEvents: 16, clock: 'manual' });
+    const name = machine.trace.name('tick');
+    for (const [n, ms] of [5, 1000].entries()) {
+      machine.clock.advance(ms);
+      const other = Machine.join(machine.handle, { name: 'other' });
+      other.trace.event(name, n);
+      other.leave();
+    }
+    expect(machine.trace.read().map(({ args, timeMs }) => [args[0], timeMs])).toEqual([
+      [0, 1005],
+      [1, 1005],
+    ]);
   });
 });
 
