@@ -93,6 +93,7 @@ export function kick(machine: Machine, task: number): void {
 }
 
 let pending = 0;
+/** Keeps the event loop alive while it is ref'd, which is while something is pending. */
 let keepAlive: ReturnType<typeof setInterval> | undefined;
 
 /**
@@ -121,8 +122,9 @@ export async function futexWaitAsync(
 
 /** Waits for `promise` and keeps the process alive meanwhile. */
 async function keptAlive<T>(promise: Promise<T>): Promise<T> {
-  if (pending++ === 0) keepAlive = setInterval(() => {}, 2 ** 30);
+  keepAlive ??= setInterval(() => {}, 2 ** 30);
+  if (pending++ === 0) keepAlive.ref();
   const value = await promise;
-  if (--pending === 0) clearInterval(keepAlive);
+  if (--pending === 0) keepAlive.unref();
   return value;
 }
