@@ -63,6 +63,62 @@
       (then (i32.store (local.get $held) (local.get $last)) (return (i32.const 0))))
     (i32.const 0x100))
 
+  ;; Spins while the word at index $at equals $value, at most $turns times. Returns 1 when it changed.
+  (func (export "spinWhileEqual") (param $at i32) (param $value i32) (param $turns i32) (result i32)
+    (local.set $at (i32.shl (local.get $at) (i32.const 2)))
+    (loop $next
+      (if (i32.le_s (local.get $turns) (i32.const 0)) (then (return (i32.const 0))))
+      (local.set $turns (i32.sub (local.get $turns) (i32.const 1)))
+      (br_if $next (i32.eq (i32.atomic.load (local.get $at)) (local.get $value))))
+    (i32.const 1))
+
+  ;; Spins while all $mask bits of the word at index $at are clear, at most $turns times. Returns 1 when one was set.
+  (func (export "spinWhileClear") (param $at i32) (param $mask i32) (param $turns i32) (result i32)
+    (local.set $at (i32.shl (local.get $at) (i32.const 2)))
+    (loop $next
+      (if (i32.le_s (local.get $turns) (i32.const 0)) (then (return (i32.const 0))))
+      (local.set $turns (i32.sub (local.get $turns) (i32.const 1)))
+      (br_if $next (i32.eqz (i32.and (i32.atomic.load (local.get $at)) (local.get $mask)))))
+    (i32.const 1))
+
+  ;; Spins for a lock word, about $turns turns, taking it from 0 to $mine. Returns 0 when taken, else the value last seen;
+  ;; gives up as soon as one of the $stop bits is set. Looks ever more rarely, as each look takes the line from the holder.
+  (func (export "lockSpin") (param $at i32) (param $mine i32) (param $stop i32) (param $turns i32) (result i32)
+    (local $seen i32) (local $pause i32) (local $idle i32)
+    (local.set $at (i32.shl (local.get $at) (i32.const 2)))
+    (local.set $pause (i32.const 16))
+    (loop $next
+      (local.set $seen (i32.atomic.load (local.get $at)))
+      (if (i32.eqz (local.get $seen))
+        (then
+          (local.set $seen (i32.atomic.rmw.cmpxchg (local.get $at) (i32.const 0) (local.get $mine)))
+          (if (i32.eqz (local.get $seen)) (then (return (i32.const 0))))))
+      (if (i32.and (local.get $seen) (local.get $stop)) (then (return (local.get $seen))))
+      (local.set $turns (i32.sub (local.get $turns) (local.get $pause)))
+      (local.set $idle (local.get $pause))
+      (loop $rest (br_if $rest (local.tee $idle (i32.sub (local.get $idle) (i32.const 1)))))
+      (if (i32.lt_s (local.get $pause) (i32.const 4096)) (then (local.set $pause (i32.shl (local.get $pause) (i32.const 1)))))
+      (br_if $next (i32.gt_s (local.get $turns) (i32.const 0))))
+    (local.get $seen))
+
+  ;; Spins for a count, at most $turns times: takes $one off the word at index $at once a bit outside $flags is set, or leaves
+  ;; it when one of the $all bits is. Returns 1 when there was something.
+  (func (export "countSpin") (param $at i32) (param $one i32) (param $flags i32) (param $all i32) (param $turns i32) (result i32)
+    (local $seen i32)
+    (local.set $at (i32.shl (local.get $at) (i32.const 2)))
+    (local.set $flags (i32.xor (local.get $flags) (i32.const -1)))
+    (loop $next
+      (local.set $seen (i32.atomic.load (local.get $at)))
+      (if (i32.and (local.get $seen) (local.get $flags))
+        (then
+          (if (i32.and (local.get $seen) (local.get $all)) (then (return (i32.const 1))))
+          (if (i32.eq (local.get $seen)
+                (i32.atomic.rmw.cmpxchg (local.get $at) (local.get $seen) (i32.sub (local.get $seen) (local.get $one))))
+            (then (return (i32.const 1))))))
+      (local.set $turns (i32.sub (local.get $turns) (i32.const 1)))
+      (br_if $next (i32.gt_s (local.get $turns) (i32.const 0))))
+    (i32.const 0))
+
   ;; 32-bit hash, four lanes of (rotl(lane + word * P2, 13) * P1) over 16-byte blocks, then the tail byte by byte.
   (func (export "hash") (param $at i32) (param $len i32) (result i32)
     (local $a i32) (local $b i32) (local $c i32) (local $d i32) (local $h i32) (local $end i32)

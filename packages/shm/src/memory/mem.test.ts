@@ -47,6 +47,47 @@ describe.each(['wasm', 'js'] as const)('Mem with %s movers', (movers) => {
   });
 });
 
+describe.each(['wasm', 'js'] as const)('spins of %s movers', (kind) => {
+  const at = 40;
+  const start = (value: number): Mem => {
+    const mem = Mem.reserve(65536, kind);
+    mem.i32[at] = value;
+    return mem;
+  };
+
+  it('end at once when there is what they wait for, else after their turns', () => {
+    const { movers } = start(5);
+    expect([movers.spinWhileEqual(at, 4, 9), movers.spinWhileEqual(at, 5, 9), movers.spinWhileEqual(at, 4, 0)]).toEqual(
+      [1, 0, 0],
+    );
+    expect([movers.spinWhileClear(at, 6, 9), movers.spinWhileClear(at, 2, 9), movers.spinWhileClear(at, 1, 0)]).toEqual(
+      [1, 0, 0],
+    );
+  });
+
+  it.each([
+    { word: 0, turns: 0, stop: 2, result: 0, after: 12 },
+    { word: 20, turns: 50, stop: 2, result: 20, after: 20 },
+    { word: 22, turns: 2 ** 30, stop: 2, result: 22, after: 22 },
+  ])('take a lock word that is free: $word', ({ word, turns, stop, result, after }) => {
+    const mem = start(word);
+    expect([mem.movers.lockSpin(at, 12, stop, turns), mem.i32[at]]).toEqual([result, after]);
+  });
+
+  it.each([
+    { word: 0, result: 0, after: 0 },
+    { word: 1, result: 0, after: 1 },
+    { word: 4, result: 1, after: 2 },
+    { word: 5, result: 1, after: 3 },
+    { word: 64, result: 1, after: 64 },
+  ])('take one off a count, not off flags nor off "all": $word', ({ word, result, after }) => {
+    for (const turns of [0, 20]) {
+      const mem = start(word);
+      expect([mem.movers.countSpin(at, 2, 1, 64, turns), mem.i32[at]]).toEqual([result, after]);
+    }
+  });
+});
+
 describe('hash', () => {
   it(`is the same number with and without WebAssembly (seed ${seed})`, () => {
     const [a, b] = [Mem.reserve(1 << 16, 'wasm'), Mem.reserve(1 << 16, 'js')];

@@ -36,14 +36,30 @@ export interface Movers extends AtomicWords {
   readonly lockDrop: (held: number, flags: number, at: number, mine: number) => number;
   /** Frees a lock word that holds exactly `mine`: 0, or 0x100 when the note is still there; -1 when it held something else. */
   readonly lockDropExact: (held: number, at: number, mine: number) => number;
+  /** Turns of the spins below that take about a microsecond. */
+  readonly turnsPerUs: number;
+  /** Spins while the word (index `at`) equals `value`, at most `turns` times; 1 when it changed. */
+  readonly spinWhileEqual: (at: number, value: number, turns: number) => number;
+  /** Spins while all `mask` bits of the word are clear, at most `turns` times; 1 when one was set. */
+  readonly spinWhileClear: (at: number, mask: number, turns: number) => number;
+  /**
+   * Spins for a lock word, about `turns` turns, and takes it from 0 to `mine`. Returns 0 when taken, else the value last seen;
+   * gives up once one of the `stop` bits is set. Looks at least once, and ever more rarely.
+   */
+  readonly lockSpin: (at: number, mine: number, stop: number, turns: number) => number;
+  /**
+   * Spins for a count, at most `turns` times but at least once: takes `one` off the word when a bit outside `flags` is set,
+   * or leaves it when one of the `all` bits is. Returns 1 when there was something.
+   */
+  readonly countSpin: (at: number, one: number, flags: number, all: number, turns: number) => number;
 }
 
 /** Movers at memcpy speed: `memory.copy` and `memory.fill` of a small wasm module over the same memory. */
 export function wasmMovers(memory: WasmMemory): Movers {
   const host = wasmHost!;
   const module = new host.Module(Buffer.from(WASM_BASE64, 'base64'));
-  const exports = new host.Instance(module, { env: { memory } }).exports as Omit<Movers, 'kind'>;
-  return { kind: 'wasm', ...exports };
+  const functions = new host.Instance(module, { env: { memory } }).exports as Omit<Movers, 'kind' | 'turnsPerUs'>;
+  return { kind: 'wasm', turnsPerUs: 2000, ...functions };
 }
 
 const P1 = 0x9e3779b1;
@@ -59,11 +75,14 @@ function lane(acc: number, word: number): number {
 
 /** The same movers in plain JavaScript, for hosts without threaded WebAssembly. */
 export function jsMovers(buffer: SharedArrayBuffer): Movers {
-  const u8 = new Uint8Array(buffer);
   const i32 = new Int32Array(buffer);
+  return { kind: 'js', ...jsBytes(buffer), ...jsWords(i32), ...jsLocks(i32), ...jsSpins(i32) };
+}
+
+function jsBytes(buffer: SharedArrayBuffer): Pick<Movers, 'copy' | 'fill' | 'hash'> {
+  const u8 = new Uint8Array(buffer);
   const view = new DataView(buffer);
   return {
-    kind: 'js',
     copy(dst, src, length) {
       u8.copyWithin(dst, src, src + length);
     },
@@ -86,6 +105,11 @@ export function jsMovers(buffer: SharedArrayBuffer): Movers {
       h = Math.imul(h ^ (h >>> 15), P2);
       return h ^ (h >>> 13);
     },
+  };
+}
+
+function jsWords(i32: Int32Array): AtomicWords {
+  return {
     load: (at) => Atomics.load(i32, at),
     store: (at, value) => void Atomics.store(i32, at, value),
     add: (at, value) => Atomics.add(i32, at, value),
@@ -95,6 +119,11 @@ export function jsMovers(buffer: SharedArrayBuffer): Movers {
     xor: (at, value) => Atomics.xor(i32, at, value),
     exchange: (at, value) => Atomics.exchange(i32, at, value),
     cas: (at, expected, value) => Atomics.compareExchange(i32, at, expected, value),
+  };
+}
+
+function jsLocks(i32: Int32Array): Pick<Movers, 'lockTake' | 'lockDrop' | 'lockDropExact'> {
+  return {
     lockTake(held, limit, info, at, mine) {
       const n = i32[held >> 2]!;
       if (n >= limit) return -1;
@@ -118,6 +147,38 @@ export function jsMovers(buffer: SharedArrayBuffer): Movers {
       if (i32[(held >> 2) + 1 + 2 * last] !== at) return 0x100;
       i32[held >> 2] = last;
       return 0;
+    },
+  };
+}
+
+function jsSpins(
+  i32: Int32Array,
+): Pick<Movers, 'turnsPerUs' | 'spinWhileEqual' | 'spinWhileClear' | 'lockSpin' | 'countSpin'> {
+  return {
+    turnsPerUs: 200,
+    spinWhileEqual(at, value, turns) {
+      for (let turn = turns; turn > 0; turn--) if (Atomics.load(i32, at) !== value) return 1;
+      return 0;
+    },
+    spinWhileClear(at, mask, turns) {
+      for (let turn = turns; turn > 0; turn--) if ((Atomics.load(i32, at) & mask) !== 0) return 1;
+      return 0;
+    },
+    lockSpin(at, mine, stop, turns) {
+      for (let turn = turns; ; turn--) {
+        let seen = Atomics.load(i32, at);
+        if (seen === 0 && (seen = Atomics.compareExchange(i32, at, 0, mine)) === 0) return 0;
+        if (turn <= 1 || (seen & stop) !== 0) return seen;
+      }
+    },
+    countSpin(at, one, flags, all, turns) {
+      for (let turn = turns; ; turn--) {
+        const seen = Atomics.load(i32, at);
+        if ((seen & ~flags) !== 0) {
+          if ((seen & all) !== 0 || Atomics.compareExchange(i32, at, seen, seen - one) === seen) return 1;
+        }
+        if (turn <= 1) return 0;
+      }
     },
   };
 }

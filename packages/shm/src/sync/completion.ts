@@ -30,14 +30,14 @@ export class Completion {
 
   /** Lets one waiter go on. @kernel complete */
   complete(): void {
-    const old = Atomics.add(this.machine.mem.i32, this.at, ONE);
-    if ((old & SLEEPERS) !== 0) futexWake(this.machine, this.at);
+    const old = this.machine.mem.movers.add(this.at, ONE);
+    if ((old & SLEEPERS) !== 0) this.#wake();
   }
 
   /** Lets all waiters go on, now and later. @kernel complete_all */
   completeAll(): void {
     const old = Atomics.or(this.machine.mem.i32, this.at, ALL);
-    if ((old & SLEEPERS) !== 0) futexWake(this.machine, this.at);
+    if ((old & SLEEPERS) !== 0) this.#wake();
   }
 
   /** Back to "not done". Nobody may be waiting. @kernel reinit_completion */
@@ -56,12 +56,10 @@ export class Completion {
    */
   wait({ timeoutMs = FOREVER, interruptible = false, label = this.name }: WaitOptions = {}): boolean {
     const { machine, at } = this;
-    const { mem } = machine;
     const deadline = timeoutMs < 0 ? 0 : machine.clock.nowMs() + timeoutMs;
     for (;;) {
-      if (this.#tryTake()) return true;
-      if (machine.spin.whileClear(mem, at, ~SLEEPERS)) continue;
-      const v = Atomics.or(mem.i32, at, SLEEPERS) | SLEEPERS;
+      if (timeoutMs === 0 ? this.#tryTake() : machine.spin.forCount(machine.mem, at, ONE, SLEEPERS, ALL)) return true;
+      const v = Atomics.or(machine.mem.i32, at, SLEEPERS) | SLEEPERS;
       if (v !== SLEEPERS) continue;
       const left = timeoutMs < 0 ? FOREVER : Math.max(0, deadline - machine.clock.nowMs());
       const r = futexWait(machine, at, v, left, interruptible, label);
@@ -81,6 +79,12 @@ export class Completion {
       if ((await futexWaitAsync(machine, at, v, left, this.name)) === WAIT_TIMED_OUT) return this.#tryTake();
     }
     return true;
+  }
+
+  /** Wakes everybody; whom the count does not serve sets the bit again. Who set it meanwhile has seen the count, or wakes. */
+  #wake(): void {
+    Atomics.and(this.machine.mem.i32, this.at, ~SLEEPERS);
+    futexWake(this.machine, this.at);
   }
 
   #tryTake(): boolean {

@@ -127,7 +127,9 @@ function run(machine: Machine, job: LockJob): unknown {
     case 'wait-interruptible':
       announce(machine, job);
       try {
-        new Mutex(machine, job.at, 'test.mutex').lockInterruptible();
+        const lock = new Mutex(machine, job.at, 'test.mutex');
+        lock.lockInterruptible();
+        lock.unlock();
         return 'locked';
       } catch (error) {
         machine.clearSignal();

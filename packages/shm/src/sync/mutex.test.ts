@@ -1,6 +1,7 @@
 import { Completion, Mutex, RwSemaphore } from '@dmabuf-emu/shm';
 import { startTestWorker, testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
+import { TaskStruct, taskAt } from '#dist/machine/header.js';
 
 const worker = new URL(import.meta.resolve('#dist/sync/locks.test-worker.js'));
 
@@ -52,6 +53,25 @@ describe('Mutex', () => {
     machine.interrupt(task);
     expect(await result).toBe('EINTR');
     lock.unlock();
+  });
+
+  it('passes a wake-up on when the one who gets it leaves for a signal', async () => {
+    using machine = testMachine();
+    const at = machine.root('m', 16);
+    const lock = new Mutex(machine, at, 'test.mutex');
+    lock.lock();
+    const waiters: { result: Promise<string>; task: number }[] = [];
+    for (const name of ['first', 'second']) {
+      const { result } = startTestWorker<string>(worker, machine, { job: 'wait-interruptible', at }, name);
+      const asleep = (): number => machine.tasks().find((t) => t.name === name && t.state === 'sleeping')?.id ?? 0;
+      for (const end = performance.now() + 10_000; asleep() === 0 && performance.now() < end;)
+        await new Promise(setImmediate);
+      waiters.push({ result, task: asleep() });
+    }
+    // A signal that arrives after the unlock has picked its sleeper, so nothing else wakes anybody.
+    TaskStruct.signal.store(machine.mem, taskAt(waiters[0]!.task), 1);
+    lock.unlock();
+    expect(await Promise.all(waiters.map((w) => w.result))).toEqual(['EINTR', 'locked']);
   });
 
   it('can be awaited by an event loop', async () => {

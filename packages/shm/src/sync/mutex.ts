@@ -128,27 +128,25 @@ export class Mutex {
   #slow(first: number, interruptible: boolean): void {
     const { machine, at } = this;
     if (first === -1) tooManyHeld(machine);
-    const { i32 } = machine.mem;
-    let mine = machine.tid << OWNER_SHIFT;
+    if (first >>> OWNER_SHIFT === machine.tid) {
+      machine.diag.lockdep('recursive-lock', `task ${machine.tid} takes ${this.className} twice`);
+      return this.#fail(new KernelError('EDEADLK', 'mutex_lock', `${this.className} is held by this task already`));
+    }
+    const { mem } = machine;
+    let mine = this.#mine;
     for (;;) {
-      const v = Atomics.load(i32, at);
+      if (machine.spin.forLock(mem, at, mine, OWNER_DEAD)) return;
+      const v = Atomics.load(mem.i32, at);
       if ((v & OWNER_DEAD) !== 0) return this.#fail(ownerDead(machine, this.className, v >>> OWNER_SHIFT));
-      if (v === 0) {
-        if (Atomics.compareExchange(i32, at, 0, mine) === 0) return;
-        continue;
-      }
-      if (v >>> OWNER_SHIFT === machine.tid) {
-        machine.diag.lockdep('recursive-lock', `task ${machine.tid} takes ${this.className} twice`);
-        return this.#fail(new KernelError('EDEADLK', 'mutex_lock', `${this.className} is held by this task already`));
-      }
-      if ((v & CONTENDED) === 0) {
-        if (machine.spin.whileEqual(machine.mem, at, v)) continue;
-        if (Atomics.compareExchange(i32, at, v, v | CONTENDED) !== v) continue;
-      }
+      if (v === 0) continue;
+      if ((v & CONTENDED) === 0 && Atomics.compareExchange(mem.i32, at, v, v | CONTENDED) !== v) continue;
       mine |= CONTENDED;
       const r = futexWait(machine, at, v | CONTENDED, FOREVER, interruptible, this.className);
-      if (r === WAIT_INTERRUPTED)
+      if (r === WAIT_INTERRUPTED) {
+        // The signal may have come together with the unlock's wake-up, which is somebody else's then.
+        futexWake(machine, at, 1);
         return this.#fail(new KernelError('EINTR', 'mutex_lock_interruptible', this.className));
+      }
     }
   }
 

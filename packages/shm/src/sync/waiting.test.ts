@@ -1,4 +1,14 @@
-import { Completion, refDec, refInc, refIncNotZero, refcount, struct, WaitQueue, type Machine } from '@dmabuf-emu/shm';
+import {
+  Completion,
+  refDec,
+  refInc,
+  refIncNotZero,
+  refcount,
+  setSyncHook,
+  struct,
+  WaitQueue,
+  type Machine,
+} from '@dmabuf-emu/shm';
 import { startTestWorker, testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
 
@@ -34,6 +44,36 @@ describe('Completion', () => {
     const { result } = await startWaiter(machine, { job: 'completion', at: done.at });
     done.complete();
     expect(await result).toBe(true);
+  });
+
+  it('stops waking once the sleepers have been served', async () => {
+    using machine = testMachine();
+    const done = new Completion(machine, machine.root('c', 16), 'test');
+    const { result } = await startWaiter(machine, { job: 'completion', at: done.at });
+    while (!machine.tasks().some((t) => t.waitingFor?.label === 'test')) await new Promise(setImmediate);
+    const seen: string[] = [];
+    setSyncHook((label) => seen.push(label));
+    done.complete();
+    done.complete();
+    setSyncHook(null);
+    expect(seen).toEqual(['futex.wake']);
+    expect(await result).toBe(true);
+    expect([done.wait({ timeoutMs: 0 }), done.wait({ timeoutMs: 0 })]).toEqual([true, false]);
+  });
+
+  it.each(['wasm', 'js'] as const)('serves every wait once, whoever sleeps or spins (%s movers)', async (movers) => {
+    using machine = testMachine({ movers });
+    const done = new Completion(machine, machine.root('c', 16), 'test');
+    const rounds = 2000;
+    const waiters = [];
+    for (let i = 0; i < 3; i++) waiters.push(await startWaiter(machine, { job: 'consume', at: done.at, rounds }));
+    for (let i = 0; i < 3 * rounds; i++) {
+      done.complete();
+      // Pauses of many lengths, so that waiters are caught spinning, going to sleep and asleep.
+      if (i % 8 === 0) for (let n = (i * 37) % 4096; n > 0; n--) machine.progress();
+    }
+    expect(await Promise.all(waiters.map((w) => w.result))).toEqual([rounds, rounds, rounds]);
+    expect(done.done).toBe(false);
   });
 
   it('ends with ERESTARTSYS for a signalled task, whenever the signal comes', async () => {
