@@ -4,8 +4,8 @@ export const MUTANTS = [
     name: 'fence-wait',
     what: 'a revoke does not wait for fences',
     file: 'packages/core/src/dma-buf/revoke.ts',
-    find: '      waitFences(dmabuf);\n      onFencesRetired?.();',
-    replace: '      onFencesRetired?.();',
+    find: '          waitFences(dmabuf);\n          steps.onFencesRetired?.();',
+    replace: '          steps.onFencesRetired?.();',
     projects: ['@dmabuf-emu/core', '@dmabuf-emu/exporter-vfio', '@dmabuf-emu/exporter-rdma'],
   },
   {
@@ -20,8 +20,8 @@ export const MUTANTS = [
     name: 'iotlb-flush',
     what: 'an unmap leaves the IOTLB as it is',
     file: 'packages/pci-iommu/src/iommu/iommu-domain.ts',
-    find: '    if (gather.end > gather.first) this.iotlb?.invalidate(gather.first, gather.end);\n    gather.clear();',
-    replace: '    gather.clear();',
+    find: '    if (gather.end > gather.first) this.iotlb?.invalidate(gather.first, gather.end);\n',
+    replace: '',
     projects: ['@dmabuf-emu/pci-iommu'],
   },
   {

@@ -50,19 +50,19 @@ function run(cwd, command, seconds) {
     maxBuffer: 1 << 28,
     env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0' },
   });
-  return { status: signal === null ? status : `killed after ${seconds} s`, output: `${stdout}${stderr}` };
+  return { status: signal === null ? status : `killed after ${seconds} s`, stdout, output: `${stdout}${stderr}` };
 }
 
 function firstFailure(output) {
   return /(?:FAIL|×|✗) +(.*)/.exec(output)?.[1]?.trim() ?? output.trim().split('\n').at(-1);
 }
 
-function violationOf(output) {
+function findingOf({ stdout, output }) {
   try {
-    const { violations, verify } = JSON.parse(output.slice(output.indexOf('{')));
-    return violations[0] === undefined
-      ? `verify: ${JSON.stringify(verify).slice(0, 160)}`
-      : `${violations[0].rule}: ${violations[0].text ?? ''}`;
+    const { violations, hangs, verify } = JSON.parse(stdout);
+    if (violations.length > 0) return `${violations[0].rule}: ${violations[0].text}`;
+    if (hangs.length > 0) return `hang: ${JSON.stringify(hangs[0])}`;
+    return `verify: ${JSON.stringify(verify)}`;
   } catch {
     return output.trim().split('\n').at(-1);
   }
@@ -103,9 +103,10 @@ for (const mutant of chosen) {
         values.seed,
         '--json',
       ];
-      const { status, output } = run(copy, command, Number(values.seconds) + 60);
-      if (status === 0) missed++;
-      console.log(status === 0 ? '  stress: MISSED' : `  stress: caught, exit ${status} (${violationOf(output)})`);
+      const result = run(copy, command, Number(values.seconds) + 60);
+      if (result.status === 0) missed++;
+      const finding = findingOf(result).slice(0, 200);
+      console.log(result.status === 0 ? '  stress: MISSED' : `  stress: caught, exit ${result.status} (${finding})`);
     }
   } finally {
     rmSync(copy, { recursive: true, force: true });
