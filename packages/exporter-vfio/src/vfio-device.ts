@@ -132,6 +132,16 @@ export class VfioDevice {
     resetDevice(this.#device);
   }
 
+  /** Whether the function has a bit that resets it: see {@link flr}. */
+  get hasFlr(): boolean {
+    return this.fn.config.capabilities.exp || this.#hasAf;
+  }
+
+  /** Whether the function has power states: see {@link setPowerState}. */
+  get hasPowerStates(): boolean {
+    return this.fn.config.capabilities.pm;
+  }
+
   /**
    * Resets the function by the bit in its PCI Express or advanced features capability.
    * @throws KernelError ENOTTY when it has neither
@@ -140,14 +150,14 @@ export class VfioDevice {
     const { capabilities } = this.fn.config;
     if (capabilities.exp) {
       this.config.write(CapAt.EXP + EXP_DEVCTL, 2, this.config.read(CapAt.EXP + EXP_DEVCTL, 2) | EXP_DEVCTL_FLR);
-    } else if (this.#core.model.capabilities.some(({ id }) => id === CapId.AF)) {
+    } else if (this.#hasAf) {
       this.config.write(CapAt.AF + PCI_AF_CTRL, 1, PCI_AF_CTRL_FLR);
     } else throw new KernelError('ENOTTY', 'vfio_device_flr', `${this.bdf} has no register for it`);
   }
 
   /** Writes the power state (0 to 3, 3 is D3hot). @throws KernelError ENOTTY without power management */
   setPowerState(state: PowerState): void {
-    if (!this.fn.config.capabilities.pm) throw new KernelError('ENOTTY', 'vfio_device_power', `${this.bdf} has none`);
+    if (!this.hasPowerStates) throw new KernelError('ENOTTY', 'vfio_device_power', `${this.bdf} has none`);
     this.config.write(CapAt.PM + PM_CTRL, 2, state);
   }
 
@@ -192,6 +202,10 @@ export class VfioDevice {
   /** Makes the next `count` accesses of VFIO to the hardware's configuration space fail with EIO. */
   failHardware(access: 'read' | 'write', count = 1): void {
     failHardware(this.#core, access, count);
+  }
+
+  get #hasAf(): boolean {
+    return this.#core.model.capabilities.some(({ id }) => id === CapId.AF);
   }
 
   get #core(): VfioCore {

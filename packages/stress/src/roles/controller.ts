@@ -13,6 +13,7 @@ const LEAVE_MS = 3000;
 
 /** What may happen to a buffer's memory, and how the user of an exporter makes it happen. */
 export interface ExporterUser<T extends string> {
+  /** Known once the device is open. */
   readonly happenings: readonly Happening<T>[];
   open(): void;
   exportBuffer(plan: BufferPlan): ExportedPlace;

@@ -16,8 +16,8 @@ const AWAY_MS = 3;
 
 /** A user of VFIO: a process that owns the GPU, such as a virtual machine monitor. */
 export class VfioUser implements ExporterUser<VfioTrigger> {
-  readonly happenings: readonly Happening<VfioTrigger>[];
   readonly #controller: Controller<VfioTrigger>;
+  readonly #rates: FaultRates;
   /** Where buffers are whose first place was given up, and the first page of the region that was never used. */
   readonly #moved = new Map<number, number>();
   #end = 0;
@@ -25,14 +25,21 @@ export class VfioUser implements ExporterUser<VfioTrigger> {
 
   constructor(controller: Controller<VfioTrigger>, rates: FaultRates) {
     this.#controller = controller;
-    this.happenings = [
-      { what: 'command', rate: rates.revoke },
-      { what: 'd3', rate: rates.d3 },
-      { what: 'flr', rate: rates.flr },
-      { what: 'reset', rate: rates.reset },
-      { what: 'close', rate: rates.close },
-    ];
+    this.#rates = rates;
     for (const { offset, pages } of controller.plan.buffers) this.#end = Math.max(this.#end, offset + span(pages));
+  }
+
+  /** What the open device has no register for never happens. */
+  get happenings(): readonly Happening<VfioTrigger>[] {
+    const { hasFlr, hasPowerStates, resetWorks } = this.#open;
+    const { revoke, d3, flr, reset, close } = this.#rates;
+    return [
+      { what: 'command', rate: revoke },
+      { what: 'd3', rate: hasPowerStates ? d3 : 0 },
+      { what: 'flr', rate: hasFlr ? flr : 0 },
+      { what: 'reset', rate: resetWorks ? reset : 0 },
+      { what: 'close', rate: close },
+    ];
   }
 
   open(): void {

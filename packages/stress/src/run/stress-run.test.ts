@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { builtinMachine } from '@dmabuf-emu/pci-iommu';
 import {
   DEFAULT_SCENARIO,
   parseFaults,
@@ -60,6 +61,20 @@ describe('a clean run', () => {
       expect(result.iotlb.hits).toBeGreaterThan(result.iotlb.misses);
       expect(result.bytes).toBe(result.importers.reduce((sum, i) => sum + i.bytesRead + i.bytesWritten, 0));
       expect(seen.some(({ phase, ops }) => phase === 'running' && ops > 0)).toBe(true);
+    },
+    RUN_MS,
+  );
+
+  test(
+    'leaves out what the device has no register for',
+    async () => {
+      const whole = builtinMachine('genoa-4gpu');
+      const bare = whole.functions.map((fn) =>
+        (fn.class ?? 0) >>> 16 === 0x03 ? { ...fn, pcieType: null, pm: false, flr: false } : fn,
+      );
+      const result = await runStress({ scenario: scenario({ seed: 18 }), machine: { ...whole, functions: bare } });
+      expect(faultsOf(result)).toEqual([]);
+      expect(Object.keys(result.exporters[0]!.triggers).toSorted()).toEqual(['close', 'command']);
     },
     RUN_MS,
   );
