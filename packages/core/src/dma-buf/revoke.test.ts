@@ -6,7 +6,7 @@ import {
   ResvUsage,
   setRevokeBound,
 } from '@dmabuf-emu/core';
-import { type Machine } from '@dmabuf-emu/shm';
+import { type Machine, taskAt, TaskStruct } from '@dmabuf-emu/shm';
 import { startTestWorker, testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
 import { pendingFence } from '#dist/dma-buf/fences.test-worker.js';
@@ -254,6 +254,29 @@ describe('RevocableExport (core §5)', () => {
     right.signal();
     await revoker.result;
     expect(machine.diag.records().at(-1)!.text).toMatch(/1 fences are not signalled .*its driver is not registered/);
+    dmabuf.put();
+  });
+
+  it('gives fences longer when the clock is stretched, also while it waits', async () => {
+    using machine = testMachine({ clock: 'manual' });
+    machine.diag.expect('violation', 'fence-bound');
+    setRevokeBound(machine, 100);
+    const dmabuf = exportRevocable(machine);
+    using right = addFence(dmabuf, machine, ResvUsage.BOOKKEEP);
+    const revoker = startTestWorker(workerUrl, machine, { job: 'revoke', dmabuf: dmabuf.ref });
+    const sleeps = (): number => {
+      const task = machine.tasks().find(({ id, state }) => id !== machine.tid && state === 'sleeping');
+      return task === undefined ? 0 : TaskStruct.deadlineNs.get(machine.mem, taskAt(task.id)) / 1e6;
+    };
+    await expect.poll(sleeps, { interval: 1, timeout: 10_000 }).toBe(100);
+    machine.clock.stretch = 3;
+    machine.clock.advance(150);
+    await expect.poll(sleeps, { interval: 1, timeout: 10_000 }).toBe(300);
+    expect(machine.diag.count('violation')).toBe(0);
+    machine.clock.advance(150);
+    await expect.poll(() => machine.diag.count('violation'), { interval: 1, timeout: 10_000 }).toBe(1);
+    right.signal();
+    await revoker.result;
     dmabuf.put();
   });
 

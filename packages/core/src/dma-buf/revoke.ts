@@ -178,13 +178,13 @@ export class RevocableExport {
    * @throws KernelError EDEADLK with resv held; EOWNERDEAD when a dead task holds mappings that nobody can undo.
    */
   waitUnmapped(dmabuf: DmaBuf): void {
-    const { mem, buffers, revokeBoundMs } = dmabuf.state;
+    const { mem, buffers } = dmabuf.state;
     requireNoResv(dmabuf, 'dma_buf_revoke');
     syncPoint('dma_buf.drain-at');
     B.drainAt.store(mem, buffers.at(dmabuf.ref), this.#drained.at);
     checkUsable(dmabuf);
-    if (!this.#drained.wait({ timeoutMs: revokeBoundMs, label: DRAIN_LABEL })) {
-      reportLateUnmaps(dmabuf, revokeBoundMs, this.mapCount);
+    if (!withinBound(dmabuf, (timeoutMs) => this.#drained.wait({ timeoutMs, label: DRAIN_LABEL }))) {
+      reportLateUnmaps(dmabuf, this.mapCount);
       this.#drained.wait({ label: DRAIN_LABEL });
     }
     checkUsable(dmabuf);
@@ -222,10 +222,18 @@ function checkUsable(dmabuf: DmaBuf): void {
 
 /** Step 4. @locks resv held */
 function waitFences(dmabuf: DmaBuf): void {
-  const { revokeBoundMs } = dmabuf.state;
-  if (dmabuf.resv.wait(ResvUsage.BOOKKEEP, { timeoutMs: revokeBoundMs }) > 0) return;
-  reportLateFences(dmabuf, revokeBoundMs);
+  if (withinBound(dmabuf, (timeoutMs) => dmabuf.resv.wait(ResvUsage.BOOKKEEP, { timeoutMs }) > 0)) return;
+  reportLateFences(dmabuf);
   dmabuf.resv.wait(ResvUsage.BOOKKEEP);
+}
+
+/** Whether `wait` succeeds within the bound, which may grow meanwhile. */
+function withinBound({ machine, state }: DmaBuf, wait: (timeoutMs: number) => boolean): boolean {
+  const start = machine.clock.nowMs();
+  for (let left = state.revokeBoundMs; left > 0; left = start + state.revokeBoundMs - machine.clock.nowMs()) {
+    if (wait(left)) return true;
+  }
+  return false;
 }
 
 function trace(dmabuf: DmaBuf, step: number): void {

@@ -85,7 +85,7 @@ export class GpuJob {
   #waitFor(fence: Fence, tally: StepTally): void {
     if (fence.signaledFlag()) return;
     const { clock } = this.bo.machine;
-    if (fence.wait({ timeoutMs: JOB_TIMEOUT_MS }) === 0) {
+    if (fence.wait({ timeoutMs: JOB_TIMEOUT_MS * clock.stretch }) === 0) {
       throw new KernelError('ETIMEDOUT', 'gpu_job', `fence ${fence.context}:${fence.seqno} is not signalled`);
     }
     tally.noteFenceWake(clock.nowNs() - fence.timestampNs());

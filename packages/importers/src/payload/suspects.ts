@@ -39,7 +39,8 @@ export class Suspects {
       if (known !== undefined || this.#pages.size < MAX_SUSPECTS) this.#pages.set(page, { bytes, sinceMs: now });
       return null;
     }
-    if (now - known.sinceMs < SUSPECT_MS || !this.#writerLives(mismatch.found.owner)) return null;
+    if (now - known.sinceMs < SUSPECT_MS * this.#machine.clock.stretch || !this.#writerLives(mismatch.found.owner))
+      return null;
     this.#pages.delete(page);
     return mismatch;
   }

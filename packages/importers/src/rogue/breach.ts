@@ -9,10 +9,10 @@ const NAP_MS = 2;
 /** Measures how long a rogue has been late. Belongs to the engine's thread. */
 export class Lateness {
   readonly #machine: Machine;
-  readonly #boundMs: number;
+  readonly #boundMs: () => number;
   #sinceMs: number | undefined;
 
-  constructor(machine: Machine, boundMs: number) {
+  constructor(machine: Machine, boundMs: () => number) {
     this.#machine = machine;
     this.#boundMs = boundMs;
   }
@@ -21,7 +21,7 @@ export class Lateness {
   passed(): boolean {
     const now = this.#machine.clock.nowMs();
     this.#sinceMs ??= now;
-    return now - this.#sinceMs >= this.#boundMs * LATENESS;
+    return now - this.#sinceMs >= this.#boundMs() * LATENESS;
   }
 
   reset(): void {

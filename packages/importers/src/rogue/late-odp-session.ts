@@ -12,7 +12,7 @@ export abstract class LateOdpSession extends RogueOdpSession {
 
   constructor(parts: RogueParts, importer: Importer) {
     super(parts, importer);
-    this.lateness = new Lateness(this.machine, parts.dmabuf.state.revokeBoundMs);
+    this.lateness = new Lateness(this.machine, () => parts.dmabuf.state.revokeBoundMs);
   }
 
   /** Whether a callback was called and the mapping is still there. */

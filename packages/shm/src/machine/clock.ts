@@ -27,6 +27,19 @@ export class Clock {
     return this.manual ? this.nowNs() / 1e6 : performance.now() + this.#offset;
   }
 
+  /**
+   * Factor by which bounds in real time grow while the host gives this machine less of its processors than it asks for.
+   * Nothing measures it here: whoever runs the machine sets it.
+   */
+  get stretch(): number {
+    return (H.clockStretch.load(this.#machine.mem, HEADER_AT) || 1000) / 1000;
+  }
+
+  set stretch(factor: number) {
+    if (!(factor >= 1)) throw new RangeError(`the stretch of a clock must be at least 1, got ${factor}`);
+    H.clockStretch.store(this.#machine.mem, HEADER_AT, Math.round(factor * 1000));
+  }
+
   /** Moves a manual clock on, runs the timers that are due and wakes every task whose timeout has passed. @throws RangeError on the host's clock. */
   advance(ms: number): void {
     if (!this.manual || ms < 0) throw new RangeError('only a manual clock can be advanced, and only forwards');

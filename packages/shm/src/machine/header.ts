@@ -26,6 +26,8 @@ export const MachineHeader = struct('machine', {
   clockSeq: i32(),
   clockNs: u53(),
   clockOrigin: u53(),
+  /** In thousandths; 0 means 1. */
+  clockStretch: i32(),
   faultMode: i32(),
   faultLeft: i32(),
   faultSite: i32(),

@@ -141,3 +141,19 @@ describe('irqWork', () => {
     expect(machine.hasIrqWork).toBe(false);
   });
 });
+
+describe('the stretch of the clock', () => {
+  it('is 1 until somebody sets it, and the same in every thread', () => {
+    using machine = testMachine();
+    const other = Machine.join(machine.handle);
+    expect(other.clock.stretch).toBe(1);
+    machine.clock.stretch = 2.5;
+    expect(other.clock.stretch).toBe(2.5);
+    other.leave();
+  });
+
+  it.each([0.5, 0, -1, Number.NaN])('is not %d', (factor) => {
+    using machine = testMachine();
+    expect(() => (machine.clock.stretch = factor)).toThrow(/at least 1, got/);
+  });
+});

@@ -12,6 +12,7 @@ import { registerAll } from '../roles/register-all.ts';
 import { isController } from '../roles/role-task.ts';
 import type { Actor } from './actor.ts';
 import { Crew } from './crew.ts';
+import { HostLoad } from './host-load.ts';
 import { Killer } from './killer.ts';
 import { planStress, type PlannedStress } from './plan-stress.ts';
 import { ProgressMeter } from './progress-meter.ts';
@@ -68,6 +69,7 @@ class StressRun {
   readonly #pci: PciSystem;
   readonly #crew: Crew;
   readonly #board: Board;
+  readonly #host = new HostLoad();
   readonly #watchdog: Watchdog;
   readonly #meter: ProgressMeter;
   readonly #names: BoardNames;
@@ -170,10 +172,14 @@ class StressRun {
 
   /** Deals with roles that do not get on: a rogue that may be the reason is killed; without one it is a hang. */
   async #noticeStall(): Promise<boolean> {
-    const stalled = this.#watchdog.look(this.#crew.actors, this.#rogues().length > 0 ? ROGUE_STALL_MS : HANG_MS);
+    const stretch = this.#host.look(this.#machine.clock.nowMs());
+    const rogues = this.#rogues().length > 0;
+    // A rogue must be late within the time of the run, so that its bounds stay as they are.
+    this.#machine.clock.stretch = rogues ? 1 : stretch;
+    const stalled = this.#watchdog.look(this.#crew.actors, rogues ? ROGUE_STALL_MS : HANG_MS * stretch);
     if (stalled.length === 0) return false;
     if (await this.#killRogues()) return this.#board.phase === PHASE_RUNNING;
-    const hung = this.#watchdog.look(this.#crew.actors, HANG_MS);
+    const hung = this.#watchdog.look(this.#crew.actors, HANG_MS * stretch);
     this.#hangs = this.#watchdog.describe(hung);
     return hung.length > 0;
   }

@@ -23,7 +23,7 @@ interface LateMapping {
 }
 
 /** Names the fences that keep a revoker waiting. @locks resv held */
-export function reportLateFences(dmabuf: DmaBuf, boundMs: number): void {
+export function reportLateFences(dmabuf: DmaBuf): void {
   const fences: string[] = [];
   const drivers = new Set<string>();
   dmabuf.resv.forEach(ResvUsage.BOOKKEEP, (fence) => {
@@ -31,10 +31,11 @@ export function reportLateFences(dmabuf: DmaBuf, boundMs: number): void {
     fences.push(describeFence(fence));
     drivers.add(driverOf(fence));
   });
+  if (fences.length === 0) return;
   violate(
     dmabuf,
     'fence-bound',
-    `${fences.length} fences are not signalled ${boundMs} ms after the importers were told: ${fences.join('; ')}`,
+    `${fences.length} fences are not signalled ${dmabuf.state.revokeBoundMs} ms after the importers were told: ${fences.join('; ')}`,
     { step: '4', importer: [...drivers].join(', '), data: { fences } },
   );
 }
@@ -60,10 +61,11 @@ function driverOf(fence: Fence): string {
 }
 
 /** Names the importers that keep a revoker waiting. @locks takes resv, unless somebody sits on it */
-export function reportLateUnmaps(dmabuf: DmaBuf, boundMs: number, mapCount: number): void {
+export function reportLateUnmaps(dmabuf: DmaBuf, mapCount: number): void {
   const free = tryLockFor(dmabuf, LOCK_TRIES);
   const late = free ? lateMappings(dmabuf) : [];
   if (free) dmabuf.resv.unlock();
+  if (free && late.length === 0) return;
   const importers = [...new Set(late.map(({ importer }) => importer))].join(', ') || 'unknown';
   const who = late.map(
     ({ importer, device, task, taskName, tables, detached }) =>
@@ -72,7 +74,7 @@ export function reportLateUnmaps(dmabuf: DmaBuf, boundMs: number, mapCount: numb
   violate(
     dmabuf,
     'unmap-bound',
-    `${mapCount} mappings are not undone ${boundMs} ms after the fences: ${free ? who.join('; ') : 'unknown, resv is locked'}`,
+    `${mapCount} mappings are not undone ${dmabuf.state.revokeBoundMs} ms after the fences: ${free ? who.join('; ') : 'unknown, resv is locked'}`,
     {
       step: '6',
       importer: importers,

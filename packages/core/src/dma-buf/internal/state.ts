@@ -55,9 +55,9 @@ export class DmaBufState {
     });
   }
 
-  /** Machine-wide bound of revokes, in milliseconds of the machine's clock. */
+  /** Machine-wide bound of revokes, in milliseconds of the machine's clock; stretches with it. */
   get revokeBoundMs(): number {
-    return this.mem.f64[(this.#at + BOUND) >>> 1]! || DEFAULT_REVOKE_BOUND_MS;
+    return (this.mem.f64[(this.#at + BOUND) >>> 1]! || DEFAULT_REVOKE_BOUND_MS) * this.machine.clock.stretch;
   }
 
   set revokeBoundMs(ms: number) {
