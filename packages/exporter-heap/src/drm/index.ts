@@ -1,0 +1,10 @@
+export { DRM_DRIVERS, DRM_NODES, DrmCap, type DrmDriver, type DrmDriverName, type DrmNode } from './device/drivers.ts';
+export { type DrmOpen } from './device/file-ops.ts';
+export { type DrmVersion } from './device/info.ts';
+export { DrmFile } from './drm-file.ts';
+export { type DumbBuffer, type DumbRequest } from './gem/dumb.ts';
+export { drmExporter } from './prime/exporter-ops.ts';
+export { DRM_QUIRKS } from './quirks.ts';
+export { registerDrm } from './register.ts';
+export { VGEM_FENCE_WRITE, type VgemFenceAttach, type VgemFenceSignal } from './vgem/attach-fence.ts';
+export { VGEM_FENCE_TIMEOUT_MS } from './vgem/vgem-fence.ts';

@@ -1,0 +1,30 @@
+import { defineQuirks } from '@dmabuf-emu/shm';
+
+/** Behaviours of other kernels. A machine has those of its kernel, and those that its option `quirks` names. */
+export const DRM_QUIRKS = defineQuirks({
+  'drm.dumbPitchWraps': {
+    what: 'the pitch of a dumb buffer is its width times bpp modulo 2^32, in bytes rounded up, also for odd bpp; 0 is ENOSPC',
+    why: 'drm_mode_size_dumb came with 6.19',
+    kernels: ['6.12'],
+  },
+  'drm.noChangeHandle': {
+    what: 'GEM_CHANGE_HANDLE is EINVAL',
+    why: 'the call came after 6.12 and is switched off in 7.3',
+    kernels: ['6.12', '7.3'],
+  },
+  'drm.versionDate': {
+    what: 'the version tells the date of the driver, not 0',
+    why: 'drivers lost their dates in 6.14',
+    kernels: ['6.12'],
+  },
+  'drm.shmemMmapLosesOffset': {
+    what: 'a dma-buf of GEM pages that is mapped at an offset shows its first page: the offset is checked, then lost',
+    why: 'defect of every kernel so far; 7.1 is emulated without it',
+    kernels: ['6.12', '6.19', '7.0', '7.1-rc2', '7.3'],
+  },
+  'drm.noSyncobjPointExport': {
+    what: 'a sync_file stands for the newest point of a sync object only: the TIMELINE flag is EINVAL, a point is not looked at',
+    why: 'points came with 6.16',
+    kernels: ['6.12'],
+  },
+});
