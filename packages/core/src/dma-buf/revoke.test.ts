@@ -195,20 +195,6 @@ describe('RevocableExport (core §5)', () => {
     dmabuf.put();
   });
 
-  it('re-arms late, as v7.1-rc2 did, with the quirk for it', () => {
-    using machine = testMachine({ quirks: ['vfio.krefUnderflow'] });
-    machine.diag.expect('warn', 'refcount-underflow');
-    const dmabuf = exportRevocable(machine);
-    const revocable = revocableOf(dmabuf);
-    revocable.revoke(dmabuf);
-    expect(revocable).toMatchObject({ revoked: true, mapCount: 0 });
-    revocable.unmapped();
-    expect(machine.diag.count('warn')).toBe(1);
-    revocable.unrevoke(dmabuf);
-    expect(revocable).toMatchObject({ revoked: false, mapCount: 1 });
-    dmabuf.put();
-  });
-
   it('starts revoked when asked to', () => {
     using machine = testMachine();
     const slab = machine.slab(RevocableStruct);

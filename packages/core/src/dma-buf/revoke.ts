@@ -144,7 +144,7 @@ export class RevocableExport {
     this.unmapped();
     trace(dmabuf, 6);
     this.waitUnmapped(dmabuf);
-    if (!this.#rearmsLate) this.rearm();
+    this.rearm();
     trace(dmabuf, 7);
     return true;
   }
@@ -160,7 +160,6 @@ export class RevocableExport {
       dmabuf.invalidateMappings();
       waitFences(dmabuf);
     });
-    if (this.#rearmsLate) this.rearm();
     dmabuf.resv.with(() => this.#setRevoked(false));
     return true;
   }
@@ -189,14 +188,6 @@ export class RevocableExport {
     }
     checkUsable(dmabuf);
     B.drainAt.store(mem, buffers.at(dmabuf.ref), 0);
-  }
-
-  /**
-   * v7.1-rc2 re-arms when the buffer is given out again. Until then the count is 0: whoever drops the base reference once
-   * more (the clean-up of a revoked buffer did) makes it underflow and waits for ever.
-   */
-  get #rearmsLate(): boolean {
-    return this.machine.quirk('vfio.krefUnderflow');
   }
 
   #setRevoked(on: boolean): void {

@@ -12,6 +12,7 @@ import {
 } from '@dmabuf-emu/shm';
 import { type FileOps, fileOps, fileTypeId, fileTypeName } from './file-ops.ts';
 import { FileStruct as F, FINAL_PENDING, FINAL_RUNNING } from './file-struct.ts';
+import { CORE_QUIRKS } from '../quirks.ts';
 import { OpenFlags } from './open-flags.ts';
 import { releaseWatchers } from './poll/internal/release-watchers.ts';
 
@@ -21,6 +22,7 @@ const MAX = 1;
 
 /** What open files say of themselves beside the access mode: seekable, opened, no notification. @kernel FMODE_* */
 const MODE_BITS = 0x2080004;
+const FMODE_NONOTIFY = 0x2000000;
 
 /** What {@link File.create} needs to know. */
 export interface FileInfo {
@@ -68,7 +70,7 @@ export class File {
     F.type.set(mem, p, fileTypeId(machine, type));
     F.priv.set(mem, p, priv);
     F.flags.set(mem, p, flags);
-    F.mode.set(mem, p, ((flags + 1) & OpenFlags.ACCMODE) | MODE_BITS);
+    F.mode.set(mem, p, ((flags + 1) & OpenFlags.ACCMODE) | modeBits(machine));
     F.pos.set(mem, p, 0);
     F.takers.set(mem, p, takerBit(machine.tid));
     F.refs.store(mem, p, 1);
@@ -216,4 +218,8 @@ export function takerBit(task: number): number {
 
 function fileTable(machine: Machine): number {
   return machine.root('core.files', 16);
+}
+
+function modeBits(machine: Machine): number {
+  return CORE_QUIRKS.has(machine, 'core.noFsnotifyMode') ? MODE_BITS & ~FMODE_NONOTIFY : MODE_BITS;
 }

@@ -109,7 +109,8 @@ export class ResvCursor implements Iterable<Fence> {
 
   /** Goes to the next fence that counts; returns early when the list is found stale. @kernel dma_resv_iter_walk_unlocked */
   #walk(): void {
-    const { mem, fences } = this.#t;
+    const { mem, fences, endlessWalk } = this.#t;
+    if (endlessWalk && this.#list === 0 && this.#fence !== 0) return;
     for (;;) {
       this.end();
       if (this.#index >= this.#count) return;

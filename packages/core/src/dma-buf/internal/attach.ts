@@ -1,6 +1,7 @@
-import { KernelError } from '@dmabuf-emu/shm';
+import { KernelError, type Machine } from '@dmabuf-emu/shm';
 import type { Device } from '../../device/device.ts';
 import { orUndo } from '../../internal/or-undo.ts';
+import { CORE_QUIRKS } from '../../quirks.ts';
 import { Attachment } from '../attachment.ts';
 import type { DmaBuf } from '../dma-buf.ts';
 import { type Importer, registerDriver } from '../drivers.ts';
@@ -31,6 +32,7 @@ export function attachDevice(
     machine.diag.warn('dma_buf_dynamic_attach', 'attach without a device');
     throw new KernelError('EINVAL', 'dma_buf_dynamic_attach', 'no device was given');
   }
+  if (importer !== null && importer.invalidateMappings === undefined) checkOptional(machine, importer);
   const { exporter } = dmabuf;
   const ref = state.attachments.alloc('dma_buf_dynamic_attach');
   const p = state.attachments.at(ref);
@@ -64,6 +66,13 @@ export function freeAttachment(attachment: Attachment): void {
   const { attachments, mem } = attachment.dmabuf.state;
   A.ownerTask.set(mem, attachments.at(attachment.ref), 0);
   attachments.free(attachment.ref, 'dma_buf_detach');
+}
+
+/** Refuses an importer without the callback where the kernel does. */
+function checkOptional(machine: Machine, importer: Importer): void {
+  if (!CORE_QUIRKS.has(machine, 'core.moveNotifyRequired')) return;
+  machine.diag.warn('dma_buf_dynamic_attach', `importer ${importer.name} has no callback for moves`);
+  throw new KernelError('EINVAL', 'dma_buf_dynamic_attach', `importer ${importer.name} has no callback for moves`);
 }
 
 function importerFlags(importer: Importer | null): number {

@@ -1,5 +1,6 @@
 import { type Machine, type Mem, Mutex, type Slab } from '@dmabuf-emu/shm';
 import { withSpin } from '../../internal/with-spin.ts';
+import { CORE_QUIRKS } from '../../quirks.ts';
 import { SgTableStruct } from '../../sg/sg-table-struct.ts';
 import { listPush, listRemove } from './list.ts';
 import { AttachmentStruct, DmaBufStruct } from './structs.ts';
@@ -39,7 +40,7 @@ export class DmaBufState {
     this.#at = machine.root('core.dma-buf', WORDS);
     this.listMutex = new Mutex(machine, this.#at + MUTEX, 'dmabuf_list_mutex');
     this.trace = new DmaBufTrace(machine);
-    this.wrapTables = machine.quirk('core.dmabufDebug');
+    this.wrapTables = CORE_QUIRKS.has(machine, 'core.dmabufDebug');
   }
 
   /** Word that holds the newest buffer. */

@@ -1,5 +1,6 @@
 import { kmemSlab, type Mem } from '@dmabuf-emu/shm';
 import { orUndo } from '../../internal/or-undo.ts';
+import { CORE_QUIRKS } from '../../quirks.ts';
 import { FenceArrayStruct as A, PENDING_ERROR } from './container-layout.ts';
 import { create } from './create.ts';
 import { CAP_CONTAINER, CallbackStruct as C, FenceStruct as F, OPS_MASK } from './layout.ts';
@@ -13,7 +14,7 @@ export interface FenceArrayInit {
   readonly context?: number;
   /** 32 bit; 1 by default. */
   readonly seqno?: number;
-  /** Signal with the first member instead of with the last. */
+  /** Signal with the first member instead of with the last. Kernels after 7.1 do not know it. */
   readonly signalOnAny?: boolean;
 }
 
@@ -35,7 +36,8 @@ export function createArray(t: FenceTable, members: readonly number[], context: 
     () => freeArray(t, slot),
   );
   A.base.set(mem, a, base);
-  A.pending.set(mem, a, init.signalOnAny === true ? 1 : members.length);
+  const any = init.signalOnAny === true && !CORE_QUIRKS.has(t.machine, 'fence.arrayNeedsAll');
+  A.pending.set(mem, a, any ? 1 : members.length);
   A.error.set(mem, a, PENDING_ERROR);
   const vector = vectorAt(t, a);
   for (let i = 0; i < members.length; i++) {

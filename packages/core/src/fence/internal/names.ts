@@ -1,4 +1,5 @@
 import { atomicLoad } from '@dmabuf-emu/shm';
+import { CORE_QUIRKS } from '../../quirks.ts';
 import { CAP_KNOWN, OPS_MASK, SIGNALED, STATE } from './layout.ts';
 import type { FenceTable } from './table.ts';
 
@@ -7,7 +8,8 @@ const SIGNALED_TIMELINE = 'signaled-timeline';
 
 /** Whether the driver may still be asked for names: the flag alone decides, even when the driver keeps its operations. */
 function isNamed(t: FenceTable, p: number): boolean {
-  return (atomicLoad(t.mem, p + STATE) & SIGNALED) === 0 && (t.caps(p) & CAP_KNOWN) !== 0;
+  if ((t.caps(p) & CAP_KNOWN) === 0) return false;
+  return (atomicLoad(t.mem, p + STATE) & SIGNALED) === 0 || CORE_QUIRKS.has(t.machine, 'fence.namesStay');
 }
 
 /** @kernel dma_fence_driver_name */
@@ -19,7 +21,7 @@ export function driverName(t: FenceTable, ref: number, p: number): string {
 export function timelineName(t: FenceTable, ref: number, p: number): string {
   if (!isNamed(t, p)) return SIGNALED_TIMELINE;
   const driver = t.driver(p);
-  if (t.machine.quirk('fence.timelineNameBug')) return driver.getDriverName(t.fence(ref));
+  if (CORE_QUIRKS.has(t.machine, 'fence.timelineNameBug')) return driver.getDriverName(t.fence(ref));
   return driver.getTimelineName(t.fence(ref));
 }
 

@@ -1,4 +1,5 @@
 import { syncPoint } from '@dmabuf-emu/shm';
+import { CORE_QUIRKS } from '../../quirks.ts';
 import { errorOf } from './error.ts';
 import { CAP_DEADLINE, FenceStruct as F, RING, STATE } from './layout.ts';
 import { driverName, timelineName } from './names.ts';
@@ -37,6 +38,10 @@ export function setDeadline(t: FenceTable, ref: number, p: number, deadlineNs: n
 export function describe(t: FenceTable, ref: number, p: number): string {
   const context = F.context.get(t.mem, p) >>> 0;
   const seqno = F.seqno.get(t.mem, p);
+  if (CORE_QUIRKS.has(t.machine, 'fence.describeBySeqno')) {
+    const names = `${driverName(t, ref, p)} ${timelineName(t, ref, p)}`;
+    return `${names} seq ${seqno} ${isSignaled(t, ref, p) ? '' : 'un'}signalled\n`;
+  }
   if (isSignaled(t, ref, p)) return `${context}:${seqno}   signalled\n`;
   return `${context}:${seqno} ${timelineName(t, ref, p)} ${driverName(t, ref, p)} unsignalled\n`;
 }

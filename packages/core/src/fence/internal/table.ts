@@ -1,4 +1,5 @@
 import { type Machine, type Mem, type Slab, UsageError } from '@dmabuf-emu/shm';
+import { CORE_QUIRKS } from '../../quirks.ts';
 import type { Fence } from '../fence.ts';
 import type { FenceDriver, FenceOps } from '../ops.ts';
 import type { Containers } from './containers.ts';
@@ -65,6 +66,8 @@ export class FenceTable {
   /** Fences that consist of others; set when the table is made. */
   containers!: Containers;
   readonly #caps: number;
+  /** Operations that keep a driver attached after signalling. */
+  readonly #keepsOps: number;
   readonly #ids = new Map<FenceOps, number>();
   readonly #events = new Map<FenceEvent, number>();
   #lastOps: FenceOps | undefined;
@@ -79,6 +82,7 @@ export class FenceTable {
     this.contextAt = machine.root('fence.context', 16);
     this.stubAt = machine.root('fence.stub', 16);
     this.#caps = machine.root('fence.drivers', MAX_DRIVERS);
+    this.#keepsOps = CORE_QUIRKS.has(machine, 'fence.opsStay') ? CAP_KNOWN : CAP_KEEPS_OPS;
     if (machine.trace.on) for (const event of EVENTS) this.#events.set(event, machine.trace.name(event));
   }
 
@@ -105,7 +109,7 @@ export class FenceTable {
   /** What the driver of the fence at word `p` can still be asked for, given its state word. */
   liveCaps(p: number, state: number): number {
     const caps = this.caps(p);
-    return (state & SIGNALED) !== 0 && (caps & CAP_KEEPS_OPS) === 0 ? 0 : caps;
+    return (state & SIGNALED) !== 0 && (caps & this.#keepsOps) === 0 ? 0 : caps;
   }
 
   /** The driver of the fence at word `p`. @throws UsageError when this thread has not registered it. */

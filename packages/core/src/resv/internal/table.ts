@@ -1,6 +1,7 @@
 import { INDEX_MASK, type Machine, type Mem, type Slab, type VerifyBuilder } from '@dmabuf-emu/shm';
 import type { FenceTable } from '../../fence/internal/table.ts';
 import { tableOf } from '../../fence/internal/table-of.ts';
+import { CORE_QUIRKS } from '../../quirks.ts';
 import type { ResvUsage } from '../usage.ts';
 import { ENTRIES, MAX, NUM, ResvStruct as R, USAGE_SHIFT } from './layout.ts';
 
@@ -12,12 +13,14 @@ export class ResvTable {
   readonly mem: Mem;
   readonly slab: Slab;
   readonly fences: FenceTable;
+  readonly endlessWalk: boolean;
 
   constructor(machine: Machine) {
     this.machine = machine;
     this.mem = machine.mem;
     this.slab = machine.slab(R);
     this.fences = tableOf(machine);
+    this.endlessWalk = CORE_QUIRKS.has(machine, 'resv.endlessWalk');
   }
 
   /** The fence of an entry, whoever holds a reference to it. */
