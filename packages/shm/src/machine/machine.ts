@@ -242,12 +242,13 @@ export class Machine implements Disposable {
   deferWork(fn: () => void): void {
     this.#deferred.push(fn);
     this.hasDeferredWork = true;
-    this.flushWork();
+    if (bitSpinDepth(this) === 0) this.flushWork();
+    else this.hasIrqWork = true;
   }
 
   /** Runs deferred work if the task holds no lock and is not doing so already. */
   flushWork(): void {
-    if (this.#flushing || heldCount(this) !== 0) return;
+    if (this.#flushing || this.#inIrqWork || heldCount(this) !== 0 || bitSpinDepth(this) !== 0) return;
     this.#flushing = true;
     try {
       for (let fn = this.#deferred.shift(); fn !== undefined; fn = this.#deferred.shift()) fn();
@@ -283,6 +284,7 @@ export class Machine implements Disposable {
     }
     this.#inIrqWork = false;
     this.hasIrqWork = false;
+    if (this.hasDeferredWork) this.flushWork();
     if (errors.length > 0) throw errors[0];
   }
 
