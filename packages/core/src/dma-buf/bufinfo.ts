@@ -2,6 +2,7 @@ import type { Machine } from '@dmabuf-emu/shm';
 import { orUndo } from '../internal/or-undo.ts';
 import { DmaBuf, prepareDmaBufs } from './dma-buf.ts';
 import { listMembers } from './internal/list.ts';
+import { showName } from './internal/name.ts';
 import { DmaBufStruct } from './internal/structs.ts';
 
 /**
@@ -31,7 +32,7 @@ function describeBuffer(dmabuf: DmaBuf): string {
       String(dmabuf.refs).padStart(8, '0'),
       dmabuf.expName,
       String(dmabuf.ino).padStart(8, '0'),
-      dmabuf.name ?? '<none>',
+      showName(dmabuf) ?? '<none>',
     ];
     const devices = dmabuf.attachments().map((attachment) => `\t${attachment.device.name}\n`);
     const attached = `\tAttached Devices:\n${devices.join('')}Total ${devices.length} devices attached\n\n`;

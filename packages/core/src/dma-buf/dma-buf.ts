@@ -132,7 +132,7 @@ export class DmaBuf {
   }
 
   /** @kernel dma_buf_set_name @throws KernelError EINVAL when it is longer than 31 bytes */
-  setName(name: string): void {
+  setName(name: string | Uint8Array): void {
     writeName(this, name);
   }
 

@@ -3,6 +3,7 @@ import type { FileOps } from '../../fd/file-ops.ts';
 import { Seek } from '../../fd/open-flags.ts';
 import type { DmaBuf } from '../dma-buf.ts';
 import { DMA_BUF_FILE } from './export.ts';
+import { showName } from './name.ts';
 import { releaseBuffer } from './release.ts';
 
 /** How buffers behave as files. @kernel dma_buf_fops, dma_buf_dentry_ops */
@@ -16,7 +17,7 @@ export function dmaBufFileOps(open: (ref: number) => DmaBuf): FileOps {
       if (file.priv !== 0) void open(file.priv).exporter;
     },
     describe: (file) => `buffer ${file.priv === 0 ? 'in the making' : open(file.priv).label}`,
-    linkText: (file) => `/dmabuf:${open(file.priv).name ?? ''}`,
+    linkText: (file) => `/dmabuf:${showName(open(file.priv)) ?? ''}`,
     fdinfo: (file) => fdinfoLines(open(file.priv)),
     llseek: (file, offset, whence) => seek(open(file.priv), offset, whence),
   };
@@ -24,7 +25,7 @@ export function dmaBufFileOps(open: (ref: number) => DmaBuf): FileOps {
 
 /** @kernel dma_buf_show_fdinfo */
 function fdinfoLines(dmabuf: DmaBuf): string[] {
-  const { name } = dmabuf;
+  const name = showName(dmabuf);
   const lines = [`size:\t${dmabuf.size}`, `count:\t${dmabuf.refs - 1}`, `exp_name:\t${dmabuf.expName}`];
   return name === null ? lines : [...lines, `name:\t${name}`];
 }
