@@ -5,3 +5,5 @@ export { compareResults, type Difference } from './scn/results/compare.ts';
 export { type ResultValue } from './scn/results/json-text.ts';
 export { readResults, type Recording, scenarioOf } from './scn/results/read-results.ts';
 export { type Answer, resultLine, type ScenarioResult, type StepResult } from './scn/results/scenario-result.ts';
+export { checkScenario, isOutOfScope } from './scn/run/check-scenario.ts';
+export { type RunOptions, runScenarios } from './scn/run/run-scenarios.ts';

@@ -1,0 +1,41 @@
+import { iow, iowr } from './ioctl-command.ts';
+import { abiStruct, chars, s32, u32, u64 } from './layout.ts';
+
+/** Bytes of a name in these structs, the closing NUL included. */
+export const SYNC_NAME_BYTES = 32;
+
+export const SYNC_IOC_MERGE = iowr(
+  'SYNC_IOC_MERGE',
+  '>',
+  3,
+  abiStruct('sync_merge_data', { name: chars(SYNC_NAME_BYTES), fd2: s32, fence: s32, flags: u32, pad: u32 }),
+);
+
+export const SYNC_IOC_FILE_INFO = iowr(
+  'SYNC_IOC_FILE_INFO',
+  '>',
+  4,
+  abiStruct('sync_file_info', {
+    name: chars(SYNC_NAME_BYTES),
+    status: s32,
+    flags: u32,
+    num_fences: u32,
+    pad: u32,
+    sync_fence_info: u64,
+  }),
+);
+
+export const SyncFenceInfo = abiStruct('sync_fence_info', {
+  obj_name: chars(SYNC_NAME_BYTES),
+  driver_name: chars(SYNC_NAME_BYTES),
+  status: s32,
+  flags: u32,
+  timestamp_ns: u64,
+});
+
+export const SYNC_IOC_SET_DEADLINE = iow(
+  'SYNC_IOC_SET_DEADLINE',
+  '>',
+  5,
+  abiStruct('sync_set_deadline', { deadline_ns: u64, pad: u64 }),
+);

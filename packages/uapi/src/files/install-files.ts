@@ -1,0 +1,23 @@
+import { prepareMemfds, registerDrm } from '@dmabuf-emu/exporter-heap';
+import type { Machine } from '@dmabuf-emu/shm';
+import { behaviourTable } from './behaviours.ts';
+import { DRM_BEHAVIOUR } from './drm-behaviour.ts';
+import { addNodes } from './name-space.ts';
+import { DRM_NODES } from './nodes/drm-nodes.ts';
+import { KERNEL_TEXT_NODES } from './nodes/kernel-text-nodes.ts';
+import { PLAIN_NODES } from './nodes/plain-nodes.ts';
+import { dmaBufBehaviour } from './dma-buf-behaviour.ts';
+import { EVENT_FD_BEHAVIOUR } from './event-fd-behaviour.ts';
+import { memfdBehaviour } from './memfd-behaviour.ts';
+
+/** Makes every kind of file and every path known to the calling thread. */
+export function installFiles(machine: Machine): void {
+  const table = behaviourTable(machine);
+  table.set('dmabuf', () => dmaBufBehaviour(machine));
+  table.set('[eventfd]', () => EVENT_FD_BEHAVIOUR);
+  table.set('memfd', memfdBehaviour);
+  table.set('drm', () => DRM_BEHAVIOUR);
+  registerDrm(machine);
+  prepareMemfds(machine);
+  addNodes(machine, [...PLAIN_NODES, ...KERNEL_TEXT_NODES, ...DRM_NODES]);
+}

@@ -1,0 +1,10 @@
+import { defineQuirks } from '@dmabuf-emu/shm';
+
+/** Behaviours of system calls in which kernels differ. */
+export const UAPI_QUIRKS = defineQuirks({
+  'uapi.pseudoFsExec': {
+    what: 'mappings of dma-bufs may be made executable: smaps shows them with me',
+    why: 'the file systems without a mount point forbid it since 6.17',
+    kernels: ['6.12'],
+  },
+});
