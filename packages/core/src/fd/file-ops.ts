@@ -33,6 +33,22 @@ export interface FileOps {
   mmap?(file: File, area: VmArea): void;
 }
 
+const builtin = new Map<string, FileOps>();
+
+/** Declares a kind of file that is part of the core: every thread has it. */
+export function builtinFileOps(ops: FileOps): FileOps {
+  builtin.set(ops.name, ops);
+  return ops;
+}
+
+/** Whether the calling thread knows a kind of file. */
+export function knowsFileOps(machine: Machine, type: number): boolean {
+  if (machine.drivers.has(FILE_DRIVER, type)) return true;
+  const ops = builtin.get(fileTypeName(machine, type));
+  if (ops !== undefined) machine.drivers.register(FILE_DRIVER, ops.name, ops);
+  return ops !== undefined;
+}
+
 /** Number of the kind of file called `name`. */
 export function fileTypeId(machine: Machine, name: string): number {
   return machine.drivers.id(FILE_DRIVER, name);
@@ -45,7 +61,7 @@ export function fileTypeName(machine: Machine, type: number): string {
 
 /** Operations of a kind of file. @throws UsageError when this thread has not registered them. */
 export function fileOps(machine: Machine, type: number): FileOps {
-  if (!machine.drivers.has(FILE_DRIVER, type)) {
+  if (!knowsFileOps(machine, type)) {
     throw new UsageError(
       `thread '${machine.taskName(machine.tid)}' (task ${machine.tid}) knows no files of kind '${fileTypeName(machine, type)}': ` +
         'call registerDrivers(machine, [...]) with the drivers of the machine there first',

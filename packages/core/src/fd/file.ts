@@ -9,16 +9,18 @@ import {
   refInc,
   refIncNotZero,
   syncPoint,
+  UsageError,
 } from '@dmabuf-emu/shm';
-import { type FileOps, fileOps, fileTypeId, fileTypeName } from './file-ops.ts';
+import { type FileOps, fileOps, fileTypeId, fileTypeName, knowsFileOps } from './file-ops.ts';
 import { FileStruct as F, FINAL_PENDING, FINAL_RUNNING } from './file-struct.ts';
 import { CORE_QUIRKS } from '../quirks.ts';
 import { OpenFlags } from './open-flags.ts';
 import { releaseWatchers } from './poll/internal/release-watchers.ts';
 
-/** Words of the machine's file table: open files, most of them that may be open (0: no limit). */
+/** Words of the machine's file table: open files, most of them that may be open (0: no limit), releases left to others. */
 const COUNT = 0;
 const MAX = 1;
+const DELAYED = 2;
 
 /** What open files say of themselves beside the access mode: seekable, opened, no notification. @kernel FMODE_* */
 const MODE_BITS = 0x2080004;
@@ -116,11 +118,35 @@ export class File {
     const { machine } = this;
     const p = this.#p;
     fileOps(machine, F.type.get(machine.mem, p)).checkRelease?.(this);
+    if (refDec(machine, p, F.refs)) this.#queueFinal(p, machine.tid);
+    if (atomicLoad(machine.mem, fileTable(machine) + DELAYED) !== 0) File.releaseDelayed(machine);
+  }
+
+  /**
+   * {@link put} for code that has to work in any thread: when that cannot run the release, the next task that can, and puts a
+   * file, does. @kernel fput, delayed_fput
+   */
+  putAnywhere(): void {
+    const { machine } = this;
+    const p = this.#p;
     if (!refDec(machine, p, F.refs)) return;
-    F.finalTask.set(machine.mem, p, machine.tid);
-    syncPoint('file.final');
-    F.finalState.store(machine.mem, p, FINAL_PENDING);
-    machine.deferWork(() => this.#final());
+    if (this.#canRelease()) return this.#queueFinal(p, machine.tid);
+    this.#queueFinal(p, 0);
+    atomicAdd(machine.mem, fileTable(machine) + DELAYED, 1);
+  }
+
+  /** Releases the files that other tasks could not and this one can. @kernel flush_delayed_fput */
+  static releaseDelayed(machine: Machine): void {
+    const slab = machine.slab(F);
+    for (const ref of slab.live()) {
+      const p = slab.tryAt(ref);
+      if (p === 0 || F.finalState.load(machine.mem, p) !== FINAL_PENDING || F.finalTask.load(machine.mem, p) !== 0)
+        continue;
+      const file = new File(machine, ref);
+      if (!file.#canRelease() || F.finalTask.cas(machine.mem, p, 0, machine.tid) !== 0) continue;
+      atomicSub(machine.mem, fileTable(machine) + DELAYED, 1);
+      machine.deferWork(() => file.#final());
+    }
   }
 
   /** Releases the file that a dead task had still to release; tells whether there was anything to do. */
@@ -198,6 +224,27 @@ export class File {
     const { mem, tid } = this.machine;
     const bit = takerBit(tid);
     if ((F.takers.get(mem, p) & bit) === 0) F.takers.or(mem, p, bit);
+  }
+
+  #canRelease(): boolean {
+    const type = F.type.get(this.machine.mem, this.#p);
+    if (!knowsFileOps(this.machine, type)) return false;
+    try {
+      fileOps(this.machine, type).checkRelease?.(this);
+      return true;
+    } catch (error) {
+      if (error instanceof UsageError) return false;
+      throw error;
+    }
+  }
+
+  /** The last reference is gone: has task `tid` release the file, which is the calling one or (0) anybody. */
+  #queueFinal(p: number, tid: number): void {
+    const { machine } = this;
+    F.finalTask.store(machine.mem, p, tid);
+    syncPoint('file.final');
+    F.finalState.store(machine.mem, p, FINAL_PENDING);
+    if (tid !== 0) machine.deferWork(() => this.#final());
   }
 
   #final(): void {

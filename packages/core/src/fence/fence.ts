@@ -25,10 +25,11 @@ import {
   type FenceWaitOptions,
 } from './functions.ts';
 import { create, type FenceInit } from './internal/create.ts';
-import { FenceStruct as F, OWNER, SEQNO64, STATE } from './internal/layout.ts';
+import { FenceStruct as F, OPS_MASK, OWNER, SEQNO64, STATE } from './internal/layout.ts';
 import { driverName, timelineName } from './internal/names.ts';
 import { FenceTable } from './internal/table.ts';
 import { tableOf } from './internal/table-of.ts';
+import type { FenceOps } from './ops.ts';
 import { SignalRight } from './signal-right.ts';
 
 /**
@@ -202,6 +203,11 @@ export class Fence {
   /** Whether it consists of other fences. @kernel dma_fence_is_container */
   get isContainer(): boolean {
     return fenceIsContainer(this.machine, this.ref);
+  }
+
+  /** Whether it was made with these operations. */
+  isOf(ops: FenceOps): boolean {
+    return (this.machine.mem.i32[this.#p]! & OPS_MASK) === tableOf(this.machine).driverId(ops);
   }
 
   /** Whether the driver can still be asked anything: not once it is detached by signalling. */

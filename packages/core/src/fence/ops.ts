@@ -41,6 +41,16 @@ export function defineFenceOps(ops: FenceOps): FenceDriver {
   return Object.freeze({ ...ops, name: checkedName('fence driver', ops.name), kind: 'fence' as const });
 }
 
+/** Drivers that every thread has: they are part of the core. */
+export const builtinFenceDrivers: FenceDriver[] = [];
+
+/** {@link defineFenceOps} for a driver that is part of the core. */
+export function builtinFenceOps(ops: FenceOps): FenceDriver {
+  const driver = defineFenceOps(ops);
+  builtinFenceDrivers.push(driver);
+  return driver;
+}
+
 export function checkedName(what: string, name: unknown): string {
   if (typeof name === 'string' && name !== '') return name;
   throw new UsageError(`a ${what} needs a name, got ${JSON.stringify(name)}`);

@@ -9,7 +9,7 @@ import {
 } from '@dmabuf-emu/shm';
 import { FdTableStruct } from '../fd-table-struct.ts';
 import { FdTable } from '../fd-table.ts';
-import { FILE_DRIVER, fileOps, fileTypeName } from '../file-ops.ts';
+import { fileOps, fileTypeName, knowsFileOps } from '../file-ops.ts';
 import { FileStruct as F } from '../file-struct.ts';
 import { File } from '../file.ts';
 import { heldFiles } from './file-holders.ts';
@@ -19,6 +19,7 @@ import { heldFiles } from './file-holders.ts';
  * mapping of a process, nor declared by a subsystem, counts as leaked: a run ends by putting everything back.
  */
 export function verifyFiles(machine: Machine, report: VerifyBuilder): void {
+  File.releaseDelayed(machine);
   const descriptors = verifyProcesses(machine, report);
   const held = heldFiles(machine);
   const files = machine.slab(F);
@@ -88,6 +89,6 @@ function anyDead(machine: Machine): number {
 }
 
 function describe(machine: Machine, type: number, ref: number): string {
-  const ops = machine.drivers.has(FILE_DRIVER, type) ? fileOps(machine, type) : undefined;
+  const ops = knowsFileOps(machine, type) ? fileOps(machine, type) : undefined;
   return ops?.describe?.(File.of(machine, ref)) ?? `${fileTypeName(machine, type)} file`;
 }

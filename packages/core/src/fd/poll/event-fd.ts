@@ -1,7 +1,7 @@
 import { i32, KernelError, type Machine, struct, words } from '@dmabuf-emu/shm';
 import { orUndo } from '../../internal/or-undo.ts';
 import { File } from '../file.ts';
-import type { FileOps } from '../file-ops.ts';
+import { builtinFileOps, type FileOps } from '../file-ops.ts';
 import { OpenFlags } from '../open-flags.ts';
 import { registerFileOps } from '../register-file-ops.ts';
 import { PollEvents } from './poll-events.ts';
@@ -131,7 +131,7 @@ export class EventFd {
 }
 
 /** @kernel eventfd_fops */
-const EVENT_FD_OPS: FileOps = {
+const EVENT_FD_OPS: FileOps = builtinFileOps({
   name: EVENT_FD_FILE,
   poll: (file, table) => {
     const { machine } = file;
@@ -153,7 +153,7 @@ const EVENT_FD_OPS: FileOps = {
     const count = readCount(machine, p).toString(16).padStart(16);
     return [`eventfd-count: ${count}`, `eventfd-semaphore: ${S.semaphore.get(machine.mem, p)}`];
   },
-};
+});
 
 function readCount({ mem }: Machine, p: number): bigint {
   return (BigInt(S.count.get(mem, p, 1) >>> 0) << 32n) | BigInt(S.count.get(mem, p, 0) >>> 0);

@@ -1,4 +1,6 @@
 import type { Machine } from '@dmabuf-emu/shm';
+import { builtinFenceDrivers } from '../ops.ts';
+import { POLL_CALLBACK } from '../poll-callback.ts';
 import { installContainers, reapContainers, verifyContainers } from './containers.ts';
 import { onLeave, onReap } from './death.ts';
 import { FenceTable } from './table.ts';
@@ -20,6 +22,8 @@ function makeTable(machine: Machine): FenceTable {
   return machine.local(KEY, () => {
     const t = new FenceTable(machine);
     installContainers(t);
+    for (const driver of builtinFenceDrivers) t.driverId(driver);
+    machine.drivers.register('fence-cb', POLL_CALLBACK.name, POLL_CALLBACK);
     machine.onReap('fence', (task) => {
       onReap(t, task);
       reapContainers(t, task);

@@ -1,11 +1,11 @@
-import type { FileOps } from '../../file-ops.ts';
+import { builtinFileOps, type FileOps } from '../../file-ops.ts';
 import { EPOLL_FILE, pollEpoll } from './ask-item.ts';
 import { itemsOf, putEpoll, removeItem } from './items.ts';
 import { withMutex } from './release-watchers.ts';
 import { EpollItemStruct as I, EpollStruct as P } from './structs.ts';
 
 /** How epoll files behave as files. @kernel eventpoll_fops */
-export const EPOLL_FILE_OPS: FileOps = {
+export const EPOLL_FILE_OPS: FileOps = builtinFileOps({
   name: EPOLL_FILE,
   poll: (file, table) => pollEpoll(file, table, 0),
   release: ({ machine, priv: ep }) => {
@@ -35,4 +35,4 @@ export const EPOLL_FILE_OPS: FileOps = {
     });
     return lines;
   },
-};
+});

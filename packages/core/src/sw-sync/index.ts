@@ -1,0 +1,2 @@
+export { type DeadlineRequest, SwSyncTimeline } from './sw-sync-timeline.ts';
+export { syncInfo } from './sync-info.ts';
