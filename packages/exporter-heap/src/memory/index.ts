@@ -1,4 +1,5 @@
 export { dmaMapSgTable, dmaUnmapSgTable } from './dma-map-sg.ts';
+export { dmaSyncSgTable, type SyncFor } from './dma-sync.ts';
 export { type HeldKind, type HeldRefs, registerHolder } from './holders.ts';
 export { HUGE_PAGES, hugePageLimit, hugePagesUsed, setHugePageLimit } from './huge-pages.ts';
 export { allocPage, getPage, pagePaddr, pageRefs, putPage } from './page.ts';

@@ -24,7 +24,7 @@ export interface RigOptions extends MachineOptions {
 export function rig({ iommu = true, ramBytes, dmaMask, ...options }: RigOptions = {}): Rig {
   const machine = testMachine(options);
   const pci = PciSystem.create(machine, {
-    topology: 'genoa-4gpu',
+    topology: 'microtca-2switch',
     iommu,
     ...(ramBytes === undefined ? {} : { ramBytes }),
     ...(dmaMask === undefined ? {} : { dmaMask }),
@@ -33,7 +33,7 @@ export function rig({ iommu = true, ramBytes, dmaMask, ...options }: RigOptions 
   return {
     machine,
     pci,
-    nic: pci.function('81:00.0'),
+    nic: pci.function('15:00.0'),
     get usedPages() {
       return pci.memory.ram.usedPages;
     },
