@@ -15,6 +15,7 @@ export const tables = [
       ours('Mutex', 'locks', 'uncontended'),
       ours('Mutex, lockdep on', 'locks', 'uncontended', { lockdep: true }),
       script('bare Atomics, same algorithm', 'locks', 'uncontended'),
+      script('bare WebAssembly calls, no list of held locks', 'locks', 'uncontendedWasm'),
     ],
     verdicts: [
       goal('P5', 'mutex lock + unlock', 'Mutex', 'C three-state futex mutex', 'lock_unlock_ns', { atMost: 1.95 }),

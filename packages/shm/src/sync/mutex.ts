@@ -18,7 +18,8 @@ export class Mutex {
   readonly at: number;
   readonly className: string;
   readonly #class: number;
-  readonly #movers: Movers;
+  readonly #take: Movers['lockTake'];
+  readonly #drop: Movers['lockDrop'];
   /** Byte of the task's list of held locks. */
   readonly #held: number;
   readonly #mine: number;
@@ -28,7 +29,8 @@ export class Mutex {
     this.at = at;
     this.className = className;
     this.#class = machine.lockdep.classId(className);
-    this.#movers = machine.mem.movers;
+    this.#take = machine.mem.movers.lockTake;
+    this.#drop = machine.mem.movers.lockDrop;
     this.#held = heldByte(machine);
     this.#mine = machine.tid << OWNER_SHIFT;
   }
@@ -38,12 +40,12 @@ export class Mutex {
    * @throws KernelError EDEADLK when this task holds it already, EOWNERDEAD when its owner died inside the kernel.
    */
   lock(): void {
-    this.#take(false);
+    this.#lock(false);
   }
 
   /** Like {@link lock}. @kernel mutex_lock_interruptible @throws KernelError EINTR when a signal is pending. */
   lockInterruptible(): void {
-    this.#take(true);
+    this.#lock(true);
   }
 
   /** @kernel mutex_trylock */
@@ -59,7 +61,7 @@ export class Mutex {
   /** @kernel mutex_unlock */
   unlock(): void {
     const { machine, at } = this;
-    const flags = this.#movers.lockDrop(this.#held, CONTENDED, at, this.#mine);
+    const flags = this.#drop(this.#held, CONTENDED, at, this.#mine);
     if (flags === CONTENDED) futexWake(machine, at, 1);
     else if (flags !== 0) return this.#unlockOdd(flags);
     syncPoint('mutex.unlock', at);
@@ -117,11 +119,11 @@ export class Mutex {
     }
   }
 
-  #take(interruptible: boolean): void {
+  #lock(interruptible: boolean): void {
     const { machine, at } = this;
     syncPoint('mutex.lock', at);
     if (this.#class !== 0) machine.lockdep.acquire(this.#class, at);
-    const old = this.#movers.lockTake(this.#held, MAX_HELD, HELD_MUTEX | (this.#class << 4), at, this.#mine);
+    const old = this.#take(this.#held, MAX_HELD, HELD_MUTEX | (this.#class << 4), at, this.#mine);
     if (old !== 0) this.#slow(old, interruptible);
   }
 
