@@ -28,7 +28,8 @@ export const tables = [
     cases: [
       ours('1 worker', 'start', 'workersReady', { workers: 1 }),
       ours('8 workers', 'start', 'workersReady', { workers: 8 }),
-      script('1 worker that imports nothing', 'start', 'bareWorker'),
+      script('1 worker that imports nothing', 'start', 'bareWorkers', { workers: 1 }),
+      script('8 workers that import nothing', 'start', 'bareWorkers', { workers: 8 }),
     ],
     verdicts: [goal('P30', '8 workers ready / 1 worker ready', '8 workers', '1 worker', 'ready_ms', { atMost: 5 })],
   },

@@ -41,6 +41,7 @@ export const tables = [
     cases: [
       native('C spin', 'wake', ['ping-pong', 'spin', 240_000]),
       ours('Completion', 'wake', 'pingPong', { rounds: 60_000 }),
+      script('bare Atomics, never parks, nothing to take', 'wake', 'spinPingPong', { rounds: 60_000 }),
       script('raw Atomics.wait/notify, no spin', 'wake', 'pingPong', { rounds: 15_000 }),
       script('MessagePort', 'wake', 'messagePort', { rounds: 5_000 }, { naive: true }),
     ],

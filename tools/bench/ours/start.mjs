@@ -1,4 +1,4 @@
-// P29: runs packages/cli/dist/main.js. P30: workers that call Machine.join(handle).
+// P29: runs packages/cli/bin/dmabuf-emu.js. P30: workers that call Machine.join(handle).
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -7,10 +7,11 @@ import { NotWired } from '../lib/not-wired.mjs';
 import { median, scaled } from '../lib/stats.mjs';
 import { createMachine } from './machine.mjs';
 
-const CLI = fileURLToPath(new URL('../../../packages/cli/dist/main.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../../packages/cli/bin/dmabuf-emu.js', import.meta.url));
+const BUILT = fileURLToPath(new URL('../../../packages/cli/dist/main.js', import.meta.url));
 
 export async function commandLine({ args }) {
-  if (!existsSync(CLI)) throw new NotWired('packages/cli is not built');
+  if (!existsSync(BUILT)) throw new NotWired('packages/cli is not built');
   const times = await timeCommands(process.execPath, [CLI, ...args]);
   if (!times.printed) throw new NotWired(`the command prints nothing for ${args.join(' ')}`);
   return { first_output_ms: times.first_output_ms, exit_ms: times.exit_ms };

@@ -41,18 +41,26 @@ export async function emptyScript() {
   return { exit_ms };
 }
 
-/** ms from `new Worker` to its first message, for a worker that imports nothing. */
-export async function bareWorker() {
+/** ms from `new Worker` to the first message of each of `workers` workers that import nothing. */
+export async function bareWorkers({ workers }) {
   const times = [];
   for (let i = 0; i < scaled(15); i++) {
     const start = performance.now();
-    const worker = new Worker("require('node:worker_threads').parentPort.postMessage(1)", { eval: true });
-    await new Promise((resolve, reject) => {
-      worker.once('message', resolve);
-      worker.once('error', reject);
-    });
+    const started = Array.from(
+      { length: workers },
+      () => new Worker("require('node:worker_threads').parentPort.postMessage(1)", { eval: true }),
+    );
+    await Promise.all(
+      started.map(
+        (worker) =>
+          new Promise((resolve, reject) => {
+            worker.once('message', resolve);
+            worker.once('error', reject);
+          }),
+      ),
+    );
     times.push(performance.now() - start);
-    await worker.terminate();
+    await Promise.all(started.map((worker) => worker.terminate()));
   }
   return { ready_ms: median(times) };
 }

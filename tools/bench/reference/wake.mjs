@@ -49,6 +49,38 @@ export function pong({ buffer, rounds }, gate) {
   }
 }
 
+/** Round trips between two threads that never park: one store, and loads until it is seen. */
+export async function spinPingPong({ rounds }) {
+  const data = { buffer: new SharedArrayBuffer(1024), rounds: scaled(rounds) };
+  const { results } = await runTogether(import.meta.url, [
+    { run: 'spinPing', data },
+    { run: 'spinPong', data },
+  ]);
+  return latency(results[0]);
+}
+
+export function spinPing({ buffer, rounds }, gate) {
+  const words = new Int32Array(buffer);
+  const samples = new Float64Array(rounds);
+  gate.start();
+  for (let i = 1; i <= rounds; i++) {
+    const start = performance.now();
+    Atomics.store(words, PING, i);
+    while (Atomics.load(words, PONG) !== i);
+    samples[i - 1] = performance.now() - start;
+  }
+  return samples;
+}
+
+export function spinPong({ buffer, rounds }, gate) {
+  const words = new Int32Array(buffer);
+  gate.start();
+  for (let i = 1; i <= rounds; i++) {
+    while (Atomics.load(words, PING) !== i);
+    Atomics.store(words, PONG, i);
+  }
+}
+
 /** One way: from the signal to the first instruction of a waiter that has been parked for a while. */
 export async function parkedWake({ rounds }) {
   const data = { buffer: new SharedArrayBuffer(1024), rounds: scaled(rounds) };

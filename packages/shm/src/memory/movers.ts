@@ -172,12 +172,13 @@ function jsSpins(
       }
     },
     countSpin(at, one, flags, all, turns) {
-      for (let turn = turns; ; turn--) {
+      for (let turn = turns; ;) {
         const seen = Atomics.load(i32, at);
-        if ((seen & ~flags) !== 0) {
-          if ((seen & all) !== 0 || Atomics.compareExchange(i32, at, seen, seen - one) === seen) return 1;
+        if ((seen & ~flags) === 0) {
+          if (--turn <= 0) return 0;
+        } else if ((seen & all) !== 0 || Atomics.compareExchange(i32, at, seen, seen - one) === seen) {
+          return 1;
         }
-        if (turn <= 1) return 0;
       }
     },
   };

@@ -88,13 +88,7 @@ export class Completion {
   }
 
   #tryTake(): boolean {
-    const { i32 } = this.machine.mem;
-    for (;;) {
-      const v = Atomics.load(i32, this.at);
-      if ((v & ALL) !== 0) return true;
-      if ((v & ~SLEEPERS) === 0) return false;
-      if (Atomics.compareExchange(i32, this.at, v, v - ONE) === v) return true;
-    }
+    return this.machine.mem.movers.countSpin(this.at, ONE, SLEEPERS, ALL, 1) !== 0;
   }
 }
 
