@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError } from './commander.ts';
 import { stressCommand } from './commands/stress.ts';
 import { traceCommand } from './commands/trace.ts';
 import { EXIT_USAGE } from './exit-code.ts';

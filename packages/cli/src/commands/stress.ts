@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command } from '../commander.ts';
 import type { StressFlags } from './stress-flags.ts';
 
 /** `dmabuf-emu stress`. What it needs is loaded when it runs: `--help` and mistakes answer at once. */

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { Command } from 'commander';
+import { Command } from '../commander.ts';
 
 interface TraceOptions {
   readonly chrome?: string;
