@@ -8,6 +8,14 @@ export const mockOps: FenceOps = defineFenceOps({
   getTimelineName: () => 'mock',
 });
 
+/** The fence of the kernel's tests of chains: it has a release of its own, so its driver stays attached. */
+export const chainMockOps = defineFenceOps({
+  name: 'chain-mock',
+  getDriverName: () => 'mock',
+  getTimelineName: () => 'mock',
+  release: () => {},
+});
+
 /** A mock fence with one reference. */
 export function mockFence(machine: Machine, context = 0, seqno = 0, ops: FenceOps = mockOps): Fence {
   return Fence.of(machine, fenceCreate(machine, { ops, context, seqno }));

@@ -36,7 +36,7 @@ function setUp(usage: ResvUsage) {
 
 /** drivers/dma-buf/st-dma-resv.c, spec §7.4. */
 describe('st-dma-resv', () => {
-  it('test_sanitycheck', () => {
+  it('sanitycheck', () => {
     using machine = testMachine();
     const fence = mockFence(machine, 0, 0, ops);
     fence.enableSignaling();

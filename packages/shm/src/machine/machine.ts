@@ -274,14 +274,16 @@ export class Machine implements Disposable {
     if (this.#inIrqWork) return;
     this.#inIrqWork = true;
     const errors: unknown[] = [];
-    for (let fn = this.#irqWork.shift(); fn !== undefined; fn = this.#irqWork.shift()) {
+    // The list grows while it runs.
+    for (let i = 0; i < this.#irqWork.length; i++) {
       try {
-        fn();
+        this.#irqWork[i]!();
       } catch (error) {
         if (error instanceof TaskKilled) throw error;
         errors.push(error);
       }
     }
+    this.#irqWork.length = 0;
     this.#inIrqWork = false;
     this.hasIrqWork = false;
     if (this.hasDeferredWork) this.flushWork();

@@ -1,7 +1,7 @@
 import { atomicLoad } from '@dmabuf-emu/shm';
 import { type CallbackDriver, defineFenceCallback } from '../callback.ts';
 import { defineFenceOps, type FenceDriver } from '../ops.ts';
-import { forEachPoint, freeNode, isChain, nodeAt } from './chain.ts';
+import { containedIn, forEachPoint, freeNode, isChain, nodeAt, walkChain } from './chain.ts';
 import { FenceChainStruct as N } from './container-layout.ts';
 import { CallbackStruct as C, ENABLE_SIGNAL, FenceStruct as F, REF_SHIFT, SIGNALED, STATE } from './layout.ts';
 import { withLock } from './lock.ts';
@@ -50,16 +50,19 @@ export function chainCallback(t: FenceTable): CallbackDriver {
  */
 function enableChain(t: FenceTable, ref: number): boolean {
   const cb = N.callback.get(t.mem, nodeAt(t, t.slab.at(ref)));
-  let armed = false;
   getFence(t, ref);
-  forEachPoint(t, ref, (contained, p) => {
+  getFence(t, ref);
+  for (let node = ref; node !== 0; node = walkChain(t, node)) {
+    const contained = containedIn(t, node);
     getFence(t, contained);
-    armed = addCallback(t, contained, p, cb);
-    if (!armed) putFence(t, contained);
-    return !armed;
-  });
-  if (!armed) putFence(t, ref);
-  return armed;
+    if (addCallback(t, contained, t.slab.at(contained), cb)) {
+      putFence(t, node);
+      return true;
+    }
+    putFence(t, contained);
+  }
+  putFence(t, ref);
+  return false;
 }
 
 /** After a point's fence has ended: waits for the next one, or ends the node. Uses up the work's reference. @kernel dma_fence_chain_irq_work */
