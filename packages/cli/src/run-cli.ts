@@ -1,4 +1,5 @@
 import { Command, CommanderError } from './commander.ts';
+import { scnCommand } from './commands/scn.ts';
 import { stressCommand } from './commands/stress.ts';
 import { traceCommand } from './commands/trace.ts';
 import { EXIT_USAGE } from './exit-code.ts';
@@ -16,6 +17,7 @@ export async function runCli(args: readonly string[]): Promise<number> {
     .exitOverride();
   const done = (code: number): void => void (exitCode = code);
   program.addCommand(stressCommand(done));
+  program.addCommand(scnCommand(done));
   program.addCommand(traceCommand(done));
   for (const command of program.commands) command.copyInheritedSettings(program);
   try {
@@ -40,7 +42,7 @@ function failure(error: unknown): number {
 }
 
 /** Recognised by name: the packages that throw them are not loaded unless needed. */
-const BAD_INPUT = ['InputError', 'UsageError', 'TopologyError', 'TraceFileError', 'ValueError'];
+const BAD_INPUT = ['InputError', 'UsageError', 'TopologyError', 'TraceFileError', 'ValueError', 'ScnError'];
 
 function isBadInput(error: unknown): error is Error {
   if (!(error instanceof Error)) return false;

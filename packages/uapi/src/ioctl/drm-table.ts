@@ -24,7 +24,7 @@ export function drmCommand<F extends object>(
   command: IoctlCommand<AbiStruct<F>>,
   run: (call: DrmCall<F>) => void,
 ): DrmCommand {
-  return { command, run } as DrmCommand;
+  return { command, run };
 }
 
 /**
