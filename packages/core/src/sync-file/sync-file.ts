@@ -8,7 +8,7 @@ import { orUndo } from '../internal/or-undo.ts';
 import { installNew } from './internal/install.ts';
 import { headOf, pollOf, SYNC_FILE } from './internal/file-ops.ts';
 import { describeFences, type SyncFileInfo } from './internal/info.ts';
-import { cutName, nameBytes } from './internal/name.ts';
+import { nameBytes } from './internal/name.ts';
 import { prepareSyncFiles } from './internal/prepare.ts';
 import { SyncFileStruct as S } from './internal/structs.ts';
 
@@ -16,8 +16,8 @@ import { SyncFileStruct as S } from './internal/structs.ts';
 export interface SyncMergeRequest {
   /** Descriptor of the other sync_file. */
   readonly fd2: number;
-  /** Cut to 31 bytes; empty for a derived one. */
-  readonly name?: string;
+  /** Text or bytes, cut to 31 bytes; empty for a derived one. */
+  readonly name?: string | Uint8Array;
   readonly flags?: number;
   readonly pad?: number;
 }
@@ -41,7 +41,7 @@ export class SyncFile {
    * A file for `fence` with one reference, which the caller owns; takes a reference to the fence of its own.
    * @kernel sync_file_create @throws KernelError ENOMEM, also when no more files can be opened
    */
-  static create(fence: Fence, name = ''): SyncFile {
+  static create(fence: Fence, name: string | Uint8Array = ''): SyncFile {
     const { machine } = fence;
     prepareSyncFiles(machine);
     const slab = machine.slab(S);
@@ -107,15 +107,20 @@ export class SyncFile {
 
   /** The name that a user gave it, else one of its fence: `driver-timelinecontext-seqno`. Cut to 31 bytes. @kernel sync_file_get_name */
   get name(): string {
+    return new TextDecoder().decode(this.nameBytes);
+  }
+
+  /** The bytes of {@link name}. */
+  get nameBytes(): Uint8Array {
     const { mem } = this.machine;
     const size = S.nameSize.get(mem, this.#p);
-    if (size > 0) return new TextDecoder().decode(mem.read((this.#p + S.name.at) * 4, size));
+    if (size > 0) return mem.read((this.#p + S.name.at) * 4, size);
     const { fence } = this;
-    return cutName(`${fence.driverName()}-${fence.timelineName()}${fence.context}-${fence.seqno}`);
+    return nameBytes(`${fence.driverName()}-${fence.timelineName()}${fence.context}-${fence.seqno}`);
   }
 
   /** A file for the fences of both, which go on by themselves. @kernel sync_file_merge @throws KernelError ENOMEM */
-  merge(other: SyncFile, name = ''): SyncFile {
+  merge(other: SyncFile, name: string | Uint8Array = ''): SyncFile {
     const fence = mergeFences(this.machine, [this.fence, other.fence]);
     const merged = orUndo(
       () => SyncFile.create(fence, name),
