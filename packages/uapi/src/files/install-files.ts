@@ -1,11 +1,13 @@
-import { prepareMemfds, registerDrm } from '@dmabuf-emu/exporter-heap';
+import { prepareUdmabuf, registerDrm } from '@dmabuf-emu/exporter-heap';
 import type { Machine } from '@dmabuf-emu/shm';
 import { behaviourTable } from './behaviours.ts';
 import { DRM_BEHAVIOUR } from './drm-behaviour.ts';
 import { addNodes } from './name-space.ts';
 import { DRM_NODES } from './nodes/drm-nodes.ts';
-import { KERNEL_TEXT_NODES } from './nodes/kernel-text-nodes.ts';
+import { DEBUG_NODES } from './nodes/debug-nodes.ts';
 import { PLAIN_NODES } from './nodes/plain-nodes.ts';
+import { UDMABUF_NODES } from './nodes/udmabuf-nodes.ts';
+import { SW_SYNC_BEHAVIOUR, SYNC_FILE_BEHAVIOUR } from './sync-behaviours.ts';
 import { dmaBufBehaviour } from './dma-buf-behaviour.ts';
 import { EVENT_FD_BEHAVIOUR } from './event-fd-behaviour.ts';
 import { memfdBehaviour } from './memfd-behaviour.ts';
@@ -16,8 +18,10 @@ export function installFiles(machine: Machine): void {
   table.set('dmabuf', () => dmaBufBehaviour(machine));
   table.set('[eventfd]', () => EVENT_FD_BEHAVIOUR);
   table.set('memfd', memfdBehaviour);
+  table.set('sync_file', () => SYNC_FILE_BEHAVIOUR);
+  table.set('sw_sync', () => SW_SYNC_BEHAVIOUR);
   table.set('drm', () => DRM_BEHAVIOUR);
   registerDrm(machine);
-  prepareMemfds(machine);
-  addNodes(machine, [...PLAIN_NODES, ...KERNEL_TEXT_NODES, ...DRM_NODES]);
+  prepareUdmabuf(machine);
+  addNodes(machine, [...PLAIN_NODES, ...DEBUG_NODES, ...UDMABUF_NODES, ...DRM_NODES]);
 }

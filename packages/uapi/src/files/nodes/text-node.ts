@@ -26,6 +26,7 @@ export function textNode({ path, permissions, magic, show, store }: TextNode): F
       magic,
       stat: () => ({ mode }),
       llseek: seek,
+      truncate: () => {},
       read: ({ process }, length, position) =>
         Buffer.from(show(process.machine), 'latin1').subarray(position, position + length),
       write: ({ process }, bytes) => {

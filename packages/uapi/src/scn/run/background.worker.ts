@@ -4,13 +4,14 @@ import { installUapi } from '../../install.ts';
 import { Process } from '../../process/process.ts';
 import type { Answer } from '../results/scenario-result.ts';
 import { type BackgroundReply, type BackgroundRequest, type BackgroundStart, backgroundWords } from './background.ts';
+import { PROGRAM } from './computer.ts';
 import { runStep } from './run-step.ts';
 
 /** A call that took so long was blocked: the foreground is 30 ms behind it. */
 const BLOCKED_MS = 25;
 
 const { machine: handle, process: of, index, port } = workerData as BackgroundStart;
-const machine = Machine.join(handle, { name: `bg${index}` });
+const machine = Machine.join(handle, { name: PROGRAM });
 installUapi(machine);
 const process = Process.join(machine, of);
 const { started, done } = backgroundWords(machine, index);

@@ -2,6 +2,9 @@ import { PciSystem } from '@dmabuf-emu/pci-iommu';
 import { type KernelProfile, Machine } from '@dmabuf-emu/shm';
 import { installUapi } from '../../install.ts';
 
+/** Name of the programs that run on it, and of their threads. */
+export const PROGRAM = 'oracle';
+
 const MIB = 1 << 20;
 /** Memory of the machine that the recorded kernels ran on. */
 const RAM_BYTES = 2048 * MIB;
@@ -19,7 +22,7 @@ export interface KernelChoice {
 /** A machine like the one of the recorded kernels, with every device of the user API. */
 export function createComputer({ kernel, quirks }: KernelChoice): Machine {
   const machine = Machine.create({
-    name: 'init',
+    name: PROGRAM,
     kernel,
     quirks,
     arenaBytes: ARENA_BYTES,

@@ -8,12 +8,11 @@ import type { Scenario, Step } from '../language/scenario.ts';
 import type { Variables } from '../ops/op-call.ts';
 import type { Answer, ScenarioResult, StepResult } from '../results/scenario-result.ts';
 import { BackgroundThread } from './background.ts';
+import { PROGRAM } from './computer.ts';
 import { runStep } from './run-step.ts';
 
 /** How far a background step is ahead of the next one. */
 const AHEAD_MS = 30;
-/** Name of the program: sw_sync timelines are called after it. */
-const PROGRAM = 'oracle';
 const O_RDWR = 2;
 const STANDARD_FDS = 3;
 
