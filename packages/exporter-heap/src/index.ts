@@ -1,3 +1,4 @@
+export * from './dma-heap/index.ts';
 export * from './drm/index.ts';
 export * from './memfd/index.ts';
 export * from './memory/index.ts';

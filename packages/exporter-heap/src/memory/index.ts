@@ -2,6 +2,7 @@ export { dmaMapSgTable, dmaUnmapSgTable } from './dma-map-sg.ts';
 export { dmaSyncSgTable, type SyncFor } from './dma-sync.ts';
 export { type HeldKind, type HeldRefs, registerHolder } from './holders.ts';
 export { HUGE_PAGES, hugePageLimit, hugePagesUsed, setHugePageLimit } from './huge-pages.ts';
+export { OomKill } from './oom.ts';
 export { allocPage, getPage, pagePaddr, pageRefs, putPage } from './page.ts';
 export { clearPages, pageBytesAt, ramOf } from './page-bytes.ts';
 export { PageList, type PageRun } from './page-list.ts';

@@ -1,50 +1,59 @@
 import { PAGE_SIZE } from '@dmabuf-emu/pci-iommu';
-import { type Machine, refDec, refInc, type Slab, UsageError } from '@dmabuf-emu/shm';
+import { type Machine, refDec, refInc, type Slab } from '@dmabuf-emu/shm';
 import { orUndo } from '../internal/undo.ts';
 import { clearPages, ramOf } from './page-bytes.ts';
 import { PageStruct as P } from './page-struct.ts';
 
 /**
  * Takes `count` pages of RAM in a row, zeroed, with one reference on the first, and returns its ref.
- * @param count a power of two; the physical address is a multiple of as many pages.
+ * @param align the physical address is a multiple of so many pages.
  * @kernel alloc_pages, folio_alloc (__GFP_ZERO)
  * @throws KernelError ENOMEM
  */
-export function allocPage(machine: Machine, count = 1): number {
+export function allocPage(machine: Machine, count = 1, align = count): number {
   const slab = machine.slab(P);
-  const paddr = ramOf(machine).allocPages(count, count);
+  const paddr = ramOf(machine).allocPages(count, align);
   return orUndo(
     () => {
+      const head = slab.alloc('alloc_pages');
+      const p = slab.at(head);
       clearPages(machine, paddr, count);
-      const head = describe(machine, slab, paddr, count);
-      P.refs.store(machine.mem, slab.at(head), 1);
+      P.head.set(machine.mem, p, head);
+      P.paddr.set(machine.mem, p, paddr);
+      P.count.set(machine.mem, p, count);
+      P.refs.store(machine.mem, p, 1);
       return head;
     },
     () => ramOf(machine).freePages(paddr, count),
   );
 }
 
-/** Page structs for `count` pages from `paddr` on; the head's ref. Nothing is left when one cannot be had. */
-function describe(machine: Machine, slab: Slab, paddr: number, count: number): number {
+/**
+ * The pages of a compound page that was just allocated, each with a ref of its own: the first is `head`.
+ * @throws KernelError ENOMEM; the compound page stays as it was.
+ */
+export function splitPage(machine: Machine, head: number): number[] {
   const { mem } = machine;
-  const head = slab.alloc('alloc_pages');
+  const slab = machine.slab(P);
   const p = slab.at(head);
-  P.head.set(mem, p, head);
-  P.paddr.set(mem, p, paddr);
-  P.count.set(mem, p, count);
+  const pages = [head];
   orUndo(
     () => {
-      for (let i = 1, last = p; i < count; i++) {
+      for (let last = p; pages.length < P.count.get(mem, p);) {
         const page = slab.alloc('alloc_pages');
         P.next.set(mem, last, page);
         last = slab.at(page);
         P.head.set(mem, last, head);
-        P.paddr.set(mem, last, paddr + i * PAGE_SIZE);
+        P.paddr.set(mem, last, P.paddr.get(mem, p) + pages.length * PAGE_SIZE);
+        pages.push(page);
       }
     },
-    () => forget(machine, slab, head),
+    () => {
+      for (const page of pages.slice(1)) slab.free(page, 'free_pages');
+      P.next.set(mem, p, 0);
+    },
   );
-  return head;
+  return pages;
 }
 
 /** Frees the structs of a compound page. */
@@ -92,12 +101,9 @@ export function isHeadPage(machine: Machine, page: number): boolean {
   return headPage(machine, page) === page;
 }
 
-/** The pages of a compound page, in order. @throws UsageError for a page that is not the first */
-export function compoundPages(machine: Machine, head: number): number[] {
-  if (!isHeadPage(machine, head)) throw new UsageError('a compound page is named by its first page');
-  const pages: number[] = [];
-  for (let page = head; page !== 0; page = P.next.get(machine.mem, machine.slab(P).at(page))) pages.push(page);
-  return pages;
+/** Pages in a row that a head page stands for. @kernel folio_nr_pages */
+export function pageCount(machine: Machine, head: number): number {
+  return P.count.get(machine.mem, machine.slab(P).at(head));
 }
 
 function headAt(machine: Machine, page: number): number {

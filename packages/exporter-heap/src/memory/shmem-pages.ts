@@ -2,7 +2,7 @@ import { PAGE_SIZE } from '@dmabuf-emu/pci-iommu';
 import { KernelError } from '@dmabuf-emu/shm';
 import { orUndo } from '../internal/undo.ts';
 import { chargeHugePage, HUGE_PAGES, unchargeHugePage } from './huge-pages.ts';
-import { allocPage, compoundPages, isHeadPage, putPage } from './page.ts';
+import { allocPage, isHeadPage, putPage, splitPage } from './page.ts';
 import type { Shmem } from './shmem.ts';
 import { ShmemStruct as S } from './shmem-struct.ts';
 
@@ -21,10 +21,18 @@ function addPages(shmem: Shmem, index: number): number {
   chargeHugePage(machine);
   const first = Math.floor(index / HUGE_PAGES) * HUGE_PAGES;
   const pages = orUndo(
-    () => insert(shmem, first, compoundPages(machine, allocPage(machine, HUGE_PAGES))),
+    () => insertHuge(shmem, first, allocPage(machine, HUGE_PAGES)),
     () => unchargeHugePage(machine),
   );
   return pages[index - first]!;
+}
+
+function insertHuge(shmem: Shmem, first: number, head: number): readonly number[] {
+  const pages = orUndo(
+    () => splitPage(shmem.machine, head),
+    () => putPage(shmem.machine, head),
+  );
+  return insert(shmem, first, pages);
 }
 
 /** Puts the pages of a new compound page into the tree; on failure the page is gone. */
