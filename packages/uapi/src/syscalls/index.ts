@@ -1,0 +1,16 @@
+export { dropRoot, setrlimit } from './credentials.ts';
+export { close, dup, FileInFlight, sameFile } from './descriptor.ts';
+export { Fcntl, fcntl } from './fcntl.ts';
+export { fallocate, fsync, ftruncate } from './file-size.ts';
+export { ioctl } from './ioctl.ts';
+export { Advice, madvise } from './madvise.ts';
+export { memfdCreate } from './memfd-create.ts';
+export { mmap, type MmapArgs } from './mmap.ts';
+export { mprotect, munmap } from './mprotect.ts';
+export { mremap, MREMAP_MAYMOVE } from './mremap.ts';
+export { open } from './open.ts';
+export { EFD_SEMAPHORE, epollControl, epollCreate, epollWait, eventfd, poll, type PollFd } from './poll.ts';
+export { lseek, pread, pwrite, read, write } from './read-write.ts';
+export { sleepMs } from './sleep.ts';
+export { smaps, type SmapsEntry } from './smaps.ts';
+export { fstat, fstatfs, readFdInfo, readFdLink } from './stat.ts';
