@@ -1,11 +1,12 @@
 import { CORE_QUIRKS } from '@dmabuf-emu/core';
-import { DRM_QUIRKS } from '@dmabuf-emu/exporter-heap';
+import { DRM_QUIRKS, HEAP_QUIRKS } from '@dmabuf-emu/exporter-heap';
 import type { KernelProfile, Quirk } from '@dmabuf-emu/shm';
 import { UAPI_QUIRKS } from './quirks.ts';
 
 /** Every behaviour in which the kernels that can be emulated differ for a program, by name. */
 export const ALL_QUIRKS: Readonly<Record<string, Quirk>> = {
   ...CORE_QUIRKS.quirks,
+  ...HEAP_QUIRKS.quirks,
   ...DRM_QUIRKS.quirks,
   ...UAPI_QUIRKS.quirks,
 };
