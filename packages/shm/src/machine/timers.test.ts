@@ -20,12 +20,15 @@ it('runs what is due when a clock that is driven by hand moves, the first one fi
   machine.timers.start(ops, 2, 20);
   machine.timers.start(ops, 1, 10);
   machine.timers.start(ops, 3, 30);
+  machine.timers.start(ops, 0, 0);
+  machine.clock.advance(0);
+  expect(ran).toEqual([0]);
   machine.clock.advance(9.9);
-  expect(ran).toEqual([]);
+  expect(ran).toEqual([0]);
   machine.clock.advance(10.1);
-  expect(ran).toEqual([1, 2]);
+  expect(ran).toEqual([0, 1, 2]);
   machine.clock.advance(100);
-  expect(ran).toEqual([1, 2, 3]);
+  expect(ran).toEqual([0, 1, 2, 3]);
   expect(machine.timers.nextNs).toBe(Number.POSITIVE_INFINITY);
 });
 

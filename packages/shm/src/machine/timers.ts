@@ -10,7 +10,7 @@ const TIMER_DRIVER = 'timer';
 const TimerStruct = struct('timer_list', { dueNs: u53(), func: i32(), arg: i32() });
 const T = TimerStruct;
 
-/** Words of the machine's timers: their lock, how often one was started, when the first is due (f64, 0: none is running). */
+/** Words of the machine's timers: their lock, how often one was started, when the first is due plus 1 (f64; 0: none is running). */
 const LOCK = 0;
 const STARTS = 1;
 const NEXT = 2;
@@ -89,7 +89,7 @@ export class Timers {
   get nextNs(): number {
     const { mem } = this.#machine;
     const next = mem.f64[(this.#at + NEXT) >>> 1]!;
-    return next === 0 || mem.i32[this.#at + STARTS] === this.#blindAt ? Number.POSITIVE_INFINITY : next;
+    return next === 0 || mem.i32[this.#at + STARTS] === this.#blindAt ? Number.POSITIVE_INFINITY : next - 1;
   }
 
   /** Runs what is due and known in this thread. */
@@ -130,7 +130,7 @@ export class Timers {
   }
 
   #setNext(ns: number): void {
-    this.#machine.mem.f64[(this.#at + NEXT) >>> 1] = ns === Number.POSITIVE_INFINITY ? 0 : ns;
+    this.#machine.mem.f64[(this.#at + NEXT) >>> 1] = ns === Number.POSITIVE_INFINITY ? 0 : ns + 1;
   }
 
   /** Sleepers that mean to wake up later have to look after the timer that is now the first. */
