@@ -1,6 +1,6 @@
 import type { Machine, VerifyBuilder } from '@dmabuf-emu/shm';
 import { FileStruct as F } from '../../fd/file-struct.ts';
-import { builtinFileOps } from '../../fd/file-ops.ts';
+import { builtinFileOps, fileTypeId } from '../../fd/file-ops.ts';
 import { registerFileOps } from '../../fd/register-file-ops.ts';
 import { abandonPoints, finishPoints } from './points.ts';
 import { PointStruct as P, TimelineStruct as T } from './structs.ts';
@@ -38,7 +38,11 @@ function verifyTimelines(machine: Machine, report: VerifyBuilder): void {
   const known = new Map<number, number>();
   const note = (ref: number): void => void known.set(ref, (known.get(ref) ?? 0) + 1);
   for (const ref of machine.slab(P).live()) note(P.timeline.get(mem, machine.slab(P).at(ref)));
-  for (const ref of machine.slab(F).live()) note(F.priv.get(mem, machine.slab(F).at(ref)));
+  const type = fileTypeId(machine, SW_SYNC_FILE);
+  for (const ref of machine.slab(F).live()) {
+    const p = machine.slab(F).at(ref);
+    if (F.type.get(mem, p) === type) note(F.priv.get(mem, p));
+  }
   report.count('sync_timeline', 0);
   for (const ref of machine.slab(T).live()) {
     report.count('sync_timeline', 1);
