@@ -11,6 +11,19 @@ import { nameObject, openName } from './gem/name.ts';
 import { exportHandle } from './prime/export.ts';
 import { importFd } from './prime/import.ts';
 import { registerDrm } from './register.ts';
+import { eventfdSyncobj, type SyncobjEventfd } from './syncobj/eventfd.ts';
+import { createSyncobj, destroySyncobj, type SyncobjDestroy } from './syncobj/handles.ts';
+import { querySyncobjs, type SyncobjQuery } from './syncobj/query.ts';
+import { fdToSyncobj, type SyncobjHandle, syncobjToFd } from './syncobj/share.ts';
+import {
+  resetSyncobjs,
+  signalSyncobjs,
+  signalTimelines,
+  type SyncobjArray,
+  type SyncobjTimelineArray,
+} from './syncobj/signal.ts';
+import { type SyncobjTransfer, transferSyncobj } from './syncobj/transfer.ts';
+import { type SyncobjWait, waitSyncobjs } from './syncobj/wait.ts';
 import { attachFence, signalFence, type VgemFenceAttach, type VgemFenceSignal } from './vgem/attach-fence.ts';
 
 /**
@@ -132,5 +145,72 @@ export class DrmFile {
   /** @kernel DRM_IOCTL_VGEM_FENCE_SIGNAL @throws KernelError EINVAL, ENOENT, ETIMEDOUT */
   vgemFenceSignal(request: VgemFenceSignal): void {
     signalFence(this.#open, request);
+  }
+
+  /** A handle. @kernel DRM_IOCTL_SYNCOBJ_CREATE @throws KernelError EOPNOTSUPP, EINVAL, ENOMEM */
+  syncobjCreate(flags = 0): number {
+    return createSyncobj(this.#open, flags);
+  }
+
+  /** @kernel DRM_IOCTL_SYNCOBJ_DESTROY @throws KernelError EOPNOTSUPP, EINVAL */
+  syncobjDestroy(request: SyncobjDestroy): void {
+    destroySyncobj(this.#open, request);
+  }
+
+  /**
+   * A descriptor for a sync object, or for a sync_file of what is in it.
+   * @kernel DRM_IOCTL_SYNCOBJ_HANDLE_TO_FD
+   * @throws KernelError EOPNOTSUPP, EINVAL, ENOENT, EMFILE, ENFILE, ENOMEM
+   */
+  syncobjHandleToFd(request: SyncobjHandle): number {
+    return syncobjToFd(this.#open, request);
+  }
+
+  /**
+   * A handle for the sync object behind a descriptor; or what is in a sync_file for the handle given, which is returned.
+   * @kernel DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE
+   * @throws KernelError EOPNOTSUPP, EINVAL, ENOENT, ENOMEM
+   */
+  syncobjFdToHandle(fd: number, request: SyncobjHandle = { handle: 0 }): number {
+    return fdToSyncobj(this.#open, fd, request);
+  }
+
+  /**
+   * Index of the first handle that had signalled: see {@link waitSyncobjs}. With points it is the timeline's call.
+   * @kernel DRM_IOCTL_SYNCOBJ_WAIT, DRM_IOCTL_SYNCOBJ_TIMELINE_WAIT
+   * @throws KernelError EOPNOTSUPP, EINVAL, ENOENT, ETIME, ERESTARTSYS, ENOMEM
+   */
+  syncobjWait(request: SyncobjWait): number | null {
+    return waitSyncobjs(this.#open, request);
+  }
+
+  /** @kernel DRM_IOCTL_SYNCOBJ_RESET @throws KernelError EOPNOTSUPP, EINVAL, ENOENT */
+  syncobjReset(request: SyncobjArray): void {
+    resetSyncobjs(this.#open, request);
+  }
+
+  /** @kernel DRM_IOCTL_SYNCOBJ_SIGNAL @throws KernelError EOPNOTSUPP, EINVAL, ENOENT, ENOMEM */
+  syncobjSignal(request: SyncobjArray): void {
+    signalSyncobjs(this.#open, request);
+  }
+
+  /** @kernel DRM_IOCTL_SYNCOBJ_TIMELINE_SIGNAL @throws KernelError EOPNOTSUPP, EINVAL, ENOENT, ENOMEM */
+  syncobjTimelineSignal(request: SyncobjTimelineArray): void {
+    signalTimelines(this.#open, request);
+  }
+
+  /** A point for each handle. @kernel DRM_IOCTL_SYNCOBJ_QUERY @throws KernelError EOPNOTSUPP, EINVAL, ENOENT */
+  syncobjQuery(request: SyncobjQuery): number[] {
+    return querySyncobjs(this.#open, request);
+  }
+
+  /** @kernel DRM_IOCTL_SYNCOBJ_TRANSFER @throws KernelError EOPNOTSUPP, EINVAL, ENOENT, ETIME, ERESTARTSYS, ENOMEM */
+  syncobjTransfer(request: SyncobjTransfer): void {
+    transferSyncobj(this.#open, request);
+  }
+
+  /** @kernel DRM_IOCTL_SYNCOBJ_EVENTFD @throws KernelError EOPNOTSUPP, EINVAL, ENOENT, EBADF, ENOMEM */
+  syncobjEventfd(request: SyncobjEventfd): void {
+    eventfdSyncobj(this.#open, request);
   }
 }

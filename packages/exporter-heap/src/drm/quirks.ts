@@ -22,8 +22,8 @@ export const DRM_QUIRKS = defineQuirks({
     why: 'defect of every kernel so far; 7.1 is emulated without it',
     kernels: ['6.12', '6.19', '7.0', '7.1-rc2', '7.3'],
   },
-  'drm.noSyncobjPointExport': {
-    what: 'a sync_file stands for the newest point of a sync object only: the TIMELINE flag is EINVAL, a point is not looked at',
+  'drm.noSyncobjPoints': {
+    what: 'sync_files are exported and imported for whole sync objects only: the TIMELINE flag is EINVAL, a point is not looked at',
     why: 'points came with 6.16',
     kernels: ['6.12'],
   },

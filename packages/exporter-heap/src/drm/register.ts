@@ -3,7 +3,11 @@ import type { Machine } from '@dmabuf-emu/shm';
 import { prepareMemory } from '../memory/index.ts';
 import { registerDrmFiles } from './device/file-ops.ts';
 import { drmExporter } from './prime/exporter-ops.ts';
-import { vgemTimeout } from './vgem/vgem-fence.ts';
+import { syncobjEventfd } from './syncobj/eventfd-entries.ts';
+import { registerSyncobjHolders, verifySyncobjs } from './syncobj/verify.ts';
+import { reapWaits } from './syncobj/wait.ts';
+import { syncobjWake } from './syncobj/wait-entries.ts';
+import { vgemFenceOps, vgemTimeout } from './vgem/vgem-fence.ts';
 import { registerDrmHolders, verifyDrm } from './verify.ts';
 
 const REGISTERED = Symbol('exporter-heap.drm');
@@ -15,11 +19,16 @@ const REGISTERED = Symbol('exporter-heap.drm');
 export function registerDrm(machine: Machine): void {
   machine.local(REGISTERED, () => {
     prepareMemory(machine);
-    registerDrivers(machine, [drmExporter]);
+    registerDrivers(machine, [drmExporter, vgemFenceOps, syncobjWake, syncobjEventfd]);
     registerDrmFiles(machine);
     machine.timers.install(vgemTimeout);
     registerDrmHolders(machine);
-    machine.onVerify('exporter-heap.drm', (report) => verifyDrm(machine, report));
+    registerSyncobjHolders(machine);
+    machine.onReap('exporter-heap.drm', (task) => reapWaits(machine, task));
+    machine.onVerify('exporter-heap.drm', (report) => {
+      verifyDrm(machine, report);
+      verifySyncobjs(machine, report);
+    });
     return true;
   });
 }

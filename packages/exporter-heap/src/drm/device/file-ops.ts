@@ -4,6 +4,8 @@ import { orUndo } from '../../internal/undo.ts';
 import { GemObject } from '../gem/gem-object.ts';
 import { releaseHandle } from '../gem/handle.ts';
 import { mmapByOffset } from '../gem/mmap.ts';
+import { closeSyncobjs } from '../syncobj/handles.ts';
+import { SYNCOBJ_FILE_OPS } from '../syncobj/share.ts';
 import { endFences } from '../vgem/attach-fence.ts';
 import { DrmDevice } from './device.ts';
 import { type DrmDriverName, nodePath } from './drivers.ts';
@@ -42,6 +44,7 @@ export function openDrm(machine: Machine, driver: DrmDriverName, { render = fals
 function release(file: File): void {
   const open = OpenFile.of(file);
   for (const [handle, gem] of open.objects.entries()) releaseHandle(open, handle, GemObject.of(open.machine, gem));
+  closeSyncobjs(open);
   endFences(open);
   open.machine.slab(F).free(open.ref, 'drm_file_free');
 }
@@ -57,9 +60,10 @@ export const DRM_FILE_OPS: FileOps = {
   mmap: (file, area) => mmapByOffset(OpenFile.of(file), area),
 };
 
-/** Makes the kind of file known in the calling thread. */
+/** Makes the kinds of files known in the calling thread. */
 export function registerDrmFiles(machine: Machine): void {
   registerFileOps(machine, DRM_FILE_OPS);
+  registerFileOps(machine, SYNCOBJ_FILE_OPS);
 }
 
 function pathOf({ device, isRender }: OpenFile): string {

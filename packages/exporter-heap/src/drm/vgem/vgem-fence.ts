@@ -26,7 +26,7 @@ export const vgemTimeout: TimerOps = {
 };
 
 /** Its word names the timer. @kernel vgem_fence_ops */
-const VGEM_FENCE_OPS: FenceDriver = defineFenceOps({
+export const vgemFenceOps: FenceDriver = defineFenceOps({
   name: 'vgem',
   getDriverName: () => 'vgem',
   getTimelineName: () => 'unbound',
@@ -35,7 +35,7 @@ const VGEM_FENCE_OPS: FenceDriver = defineFenceOps({
 
 /** A fence of its own timeline with one reference, which nobody needs a right to signal. @kernel vgem_fence_create @throws KernelError ENOMEM */
 export function createVgemFence(machine: Machine): Fence {
-  const init = { ops: VGEM_FENCE_OPS, context: fenceContextAlloc(machine), seqno: 1 };
+  const init = { ops: vgemFenceOps, context: fenceContextAlloc(machine), seqno: 1 };
   const fence = Fence.of(machine, fenceCreate(machine, init));
   orUndo(
     () => (fence.priv = machine.timers.start(vgemTimeout, fence.ref, VGEM_FENCE_TIMEOUT_MS)),
