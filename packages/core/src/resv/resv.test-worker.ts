@@ -31,17 +31,22 @@ const WINDOW = 6;
 const ADDED = 1;
 const SIGNALLING = 2;
 const SIGNALLED = 3;
+/** Set once a reader has walked often enough, and met a list that moved. */
+const SATISFIED = 4;
+const WALKS_MIN = 101;
 
 /**
  * Adds fences of growing seqno and signals them in that order, always WINDOW behind. Now and then a reservation makes the
- * list move.
+ * list move. Goes on until a reader has seen enough, at most ten times as long.
  */
-function write(machine: Machine, { resvs, stop, rounds = 0 }: ResvJob): number {
+function write(machine: Machine, { resvs, stop, rounds: least = 0 }: ResvJob): number {
   const { mem } = machine;
   const resv = Resv.of(machine, resvs[0]!);
   const random = new Random(machine.tid);
   const pending: SignalRight[] = [];
+  let rounds = least;
   for (let n = 1; n <= rounds + WINDOW; n++) {
+    if (n === rounds && n < least * 10 && atomicLoad(mem, stop + SATISFIED) === 0) rounds++;
     if (n <= rounds) {
       const right = Fence.create(machine, { ops: mockOps, context: fenceContextAlloc(machine), seqno: n });
       resv.with(() => {
@@ -82,6 +87,7 @@ function read(machine: Machine, { resvs, stop }: ResvJob): { walks: number; rest
       found.push(fence.seqno);
     }
     restarts += Math.max(0, starts - 1);
+    if (walks >= WALKS_MIN && restarts > 0) atomicStore(mem, stop + SATISFIED, 1);
     const signalling = atomicLoad(mem, stop + SIGNALLING);
     for (let n = signalling + 1; n <= added; n++) {
       if (!found.includes(n)) throw new Error(`fence ${n} was missed: ${found.join(' ')}`);

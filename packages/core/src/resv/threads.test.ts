@@ -16,7 +16,7 @@ describe('reservation objects under several threads', () => {
       { name: 'reader' },
     );
     const writer = await startResvJob<number>(machine, { ...job, job: 'write' }, { name: 'writer' });
-    expect(await writer.result).toBe(15_000);
+    expect(await writer.result).toBeGreaterThanOrEqual(15_000);
     atomicStore(machine.mem, stop, 1);
     const { walks, restarts } = await reader.result;
     expect(walks).toBeGreaterThan(100);

@@ -66,9 +66,14 @@ test.each(['close', 'removeDriver'] as const)('threads export while the device e
   const job = { do: 'export-loop', bdf: BDF.NIC, rounds: 1_000_000, device: BDF.GPU, pgoff } as const;
   const actors = [await startActor(r.machine, job, 'exporter 1'), await startActor(r.machine, job, 'exporter 2')];
   r.nic[end]();
-  for (const { result } of actors) {
-    if (end === 'close') await expect(result).rejects.toThrow('EBADF');
-    else expect(await result).toHaveProperty('EIO');
+  // Each is somewhere else when it ends: at a call on a closed device, or at an entry that was taken away.
+  for (const ended of await Promise.allSettled(actors.map(({ result }) => result))) {
+    if (ended.status === 'rejected')
+      expect([end, String(ended.reason)]).toEqual(['close', expect.stringMatching('EBADF')]);
+    else
+      expect(Object.keys(ended.value as object)).toEqual(
+        expect.arrayContaining([expect.stringMatching(/^(EIO|ENODEV|EINVAL)$/)]),
+      );
   }
 });
 
