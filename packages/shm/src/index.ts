@@ -30,7 +30,7 @@ export {
 export { Arena } from './arena/arena.ts';
 export { INDEX_MASK, Slab } from './arena/slab.ts';
 export { kmemSlab } from './arena/kmem.ts';
-export { setSyncHook, syncPoint, type SyncHook } from './sync/sync-point.ts';
+export { isSyncHooked, setSyncHook, syncPoint, type SyncHook } from './sync/sync-point.ts';
 export { FOREVER, WAIT_INTERRUPTED, WAIT_NOT_EQUAL, WAIT_OK, WAIT_TIMED_OUT, type WaitResult } from './sync/futex.ts';
 export { SpinBudget } from './sync/spin-budget.ts';
 export { bitSpinDepth, bitSpinHeld, bitSpinLock, bitSpinUnlock, spinLock, spinUnlock } from './sync/spin.ts';

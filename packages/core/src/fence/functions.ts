@@ -4,7 +4,7 @@ import type { Fence } from './fence.ts';
 import { enter, makeClosure } from './internal/closures.ts';
 import { create, type FenceInit, privateStub, stub } from './internal/create.ts';
 import { setError } from './internal/error.ts';
-import { CAP_CONTAINER, MAX_ERRNO } from './internal/layout.ts';
+import { CAP_CONTAINER, MAX_ERRNO, SIGNALED, STATE } from './internal/layout.ts';
 import { takeClosure } from './internal/mailbox.ts';
 import { contextAlloc, isLater, laterOf } from './internal/order.ts';
 import { enable, isSignaled, testFlag } from './internal/poll.ts';
@@ -89,8 +89,7 @@ export function fenceIsSignaled(machine: Machine, ref: number): boolean {
 
 /** The flag alone. @kernel dma_fence_test_signaled_flag */
 export function fenceTestSignaledFlag(machine: Machine, ref: number): boolean {
-  const t = tableOf(machine);
-  return testFlag(t, t.slab.at(ref));
+  return (tableOf(machine).slab.load(ref, STATE) & SIGNALED) !== 0;
 }
 
 /** Asks the driver to see to it that the fence gets signalled. @kernel dma_fence_enable_sw_signaling */

@@ -2,15 +2,14 @@ import { KernelError } from '../errors/kernel-error.ts';
 import type { Machine } from '../machine/machine.ts';
 import { HEADER_AT, MachineHeader, MAX_TASKS } from '../machine/header.ts';
 import type { Mem } from '../memory/mem.ts';
+import type { Movers } from '../memory/movers.ts';
+import { geometryOf, INDEX_BITS, INDEX_MASK, MAX_CHUNKS } from '../memory/slots.ts';
 import { spinLock, spinUnlock } from '../sync/spin.ts';
 import { syncPoint } from '../sync/sync-point.ts';
 import type { StructInfo } from './struct.ts';
 
-const INDEX_BITS = 22;
-/** The bits of a ref that are the slot's index; those above are its generation. */
-export const INDEX_MASK = (1 << INDEX_BITS) - 1;
-const GEN_MASK = 0x3ff;
-const MAX_CHUNKS = 1024;
+export { INDEX_MASK } from '../memory/slots.ts';
+
 const CHUNK_WORDS = 32768;
 const MAX_CHUNK_SLOTS = 4096;
 /** Slots that move between a task's magazine and the shared depot at a time. */
@@ -39,18 +38,24 @@ export class Slab {
   readonly machine: Machine;
   readonly struct: StructInfo;
   readonly #mem: Mem;
+  readonly #movers: Movers;
   readonly #ctl: number;
+  readonly #dir: number;
+  readonly #geometry: number;
   readonly #words: number;
   readonly #shift: number;
   readonly #mask: number;
   readonly #debug: boolean;
   readonly #bases = new Int32Array(MAX_CHUNKS);
+  /** Word of the task's magazine and what that holds; made on first use, until then nothing is given and nothing fits. */
   #mag = 0;
+  #limit = 0;
 
   constructor(machine: Machine, declared: StructInfo) {
     this.machine = machine;
     this.struct = declared;
     this.#mem = machine.mem;
+    this.#movers = machine.mem.movers;
     this.#words = declared.$words;
     this.#debug = machine.options.debugObjects;
     this.#ctl = machine.root(`slab:${declared.$name}:${declared.$words}`, CTL_WORDS);
@@ -58,6 +63,8 @@ export class Slab {
     while (2 << shift <= MAX_CHUNK_SLOTS && (2 << shift) * this.#words <= CHUNK_WORDS) shift++;
     this.#shift = shift;
     this.#mask = (1 << shift) - 1;
+    this.#dir = this.#ctl + CTL_DIR;
+    this.#geometry = geometryOf(this.#words, shift);
   }
 
   /**
@@ -76,39 +83,36 @@ export class Slab {
   /** Like {@link alloc}, with the words behind the header left as they were: the caller sets every one. */
   allocRaw(site: string): number {
     syncPoint('slab.alloc');
-    const { i32 } = this.#mem;
-    if (i32[FAULT_MODE] !== 0) this.machine.faults.check(site);
-    const mag = this.#magazine();
-    if (i32[mag] === 0) this.#refill(mag, site);
-    const count = i32[mag]! - 1;
-    const index = i32[mag + 1 + count]!;
-    i32[mag] = count;
-    const p = this.#slotAt(index);
-    const gen = ((i32[p]! >>> INDEX_BITS) + 1) & GEN_MASK;
-    if (this.#debug) this.#mark(index, site);
-    i32[p] = gen << INDEX_BITS;
-    return (gen << INDEX_BITS) | index;
+    if (this.#mem.i32[FAULT_MODE] !== 0) this.machine.faults.check(site);
+    if (this.#debug) this.#markNext(site);
+    const slot = this.#movers.slotTake(this.#dir, this.#geometry, this.#mag);
+    return slot !== 0 ? slot : this.#allocSlow(site);
   }
 
   /** Word of the slot behind `ref`. A null or stale ref is a BUG (`use-after-free`) that names who freed it. */
   at(ref: number): number {
-    const index = ref & INDEX_MASK;
-    const base = this.#bases[index >>> this.#shift]!;
-    if (base !== 0) {
-      const p = base + (index & this.#mask) * this.#words;
-      if (this.#mem.i32[p]! >>> INDEX_BITS === ref >>> INDEX_BITS && ref !== 0) return p;
-    }
-    return this.#atSlow(ref);
+    const p = this.#movers.slotAt(this.#dir, this.#geometry, ref);
+    return p !== 0 ? p : this.#gone(ref);
   }
 
   /** Word of the slot behind `ref`, or 0 when the ref is null or stale. */
   tryAt(ref: number): number {
-    const gen = ref >>> INDEX_BITS;
-    if ((gen & 1) === 0) return 0;
-    const index = ref & INDEX_MASK;
-    if (index >>> this.#shift >= Atomics.load(this.#mem.i32, this.#ctl + CTL_CHUNKS)) return 0;
-    const p = this.#slotAt(index);
-    return this.#mem.i32[p]! >>> INDEX_BITS === gen ? p : 0;
+    return this.#movers.slotAt(this.#dir, this.#geometry, ref);
+  }
+
+  /** Word `word` of the slot behind `ref`, which must never be -1: {@link at} and an atomic load in one. */
+  load(ref: number, word: number): number {
+    const value = this.#movers.slotLoad(this.#dir, this.#geometry, ref, word);
+    return value !== -1 ? value : this.#gone(ref);
+  }
+
+  /**
+   * Adds to word `word` of the slot behind `ref` and returns its old value, which must never be -1: {@link at} and an atomic
+   * addition in one. A null or stale ref is a BUG.
+   */
+  add(ref: number, word: number, value: number): number {
+    const old = this.#movers.slotAdd(this.#dir, this.#geometry, ref, word, value);
+    return old !== -1 ? old : this.#gone(ref);
   }
 
   /** The current ref of the live slot at word `p`, which must be a slot of this slab with index known to the caller. */
@@ -119,19 +123,8 @@ export class Slab {
   /** Frees a live slot. Freeing a stale ref is a BUG. */
   free(ref: number, site = 'free'): void {
     syncPoint('slab.free');
-    const p = this.at(ref);
-    const index = ref & INDEX_MASK;
-    const { i32 } = this.#mem;
-    if (this.#debug) {
-      i32.fill(POISON, p + POISON_FROM, p + this.#words);
-      this.#mark(index, site);
-    }
-    i32[p] = (((ref >>> INDEX_BITS) + 1) & GEN_MASK) << INDEX_BITS;
-    const mag = this.#magazine();
-    if (i32[mag] === MAG_SLOTS) this.#flush(mag, BATCH);
-    const count = i32[mag]!;
-    i32[mag + 1 + count] = index;
-    i32[mag] = count + 1;
+    if (this.#debug) this.#poison(ref, site);
+    if (this.#movers.slotGive(this.#dir, this.#geometry, this.#mag, this.#limit, ref) !== 1) this.#freeSlow(ref);
   }
 
   /** Refs of all live slots, for checks on a quiet machine. */
@@ -184,14 +177,29 @@ export class Slab {
     if (mag !== 0) while (this.#mem.i32[mag]! > 0) this.#flush(mag, Math.min(BATCH, this.#mem.i32[mag]!));
   }
 
+  #allocSlow(site: string): number {
+    this.#refill(this.#magazine(), site);
+    if (this.#debug) this.#markNext(site);
+    return this.#movers.slotTake(this.#dir, this.#geometry, this.#mag);
+  }
+
+  #freeSlow(ref: number): void {
+    this.at(ref);
+    const mag = this.#magazine();
+    if (this.#mem.i32[mag] === MAG_SLOTS) this.#flush(mag, BATCH);
+    this.#movers.slotGive(this.#dir, this.#geometry, mag, MAG_SLOTS, ref);
+  }
+
   #magazine(): number {
     if (this.#mag === 0) {
       const word = this.#ctl + CTL_MAGS + this.machine.tid;
-      this.#mag = Atomics.load(this.#mem.i32, word);
-      if (this.#mag === 0) {
-        this.#mag = this.machine.arena.bump(MAG_SLOTS + 2, 'slab.magazine');
-        Atomics.store(this.#mem.i32, word, this.#mag);
+      let mag = Atomics.load(this.#mem.i32, word);
+      if (mag === 0) {
+        mag = this.machine.arena.bump(MAG_SLOTS + 2, 'slab.magazine');
+        Atomics.store(this.#mem.i32, word, mag);
       }
+      this.#mag = mag;
+      this.#limit = MAG_SLOTS;
     }
     return this.#mag;
   }
@@ -276,15 +284,26 @@ export class Slab {
     return base + (1 << this.#shift) * this.#words + (index & this.#mask) * DEBUG_WORDS;
   }
 
+  /** Notes who is about to get the newest slot of the magazine. */
+  #markNext(site: string): void {
+    const { i32 } = this.#mem;
+    const count = i32[this.#mag]!;
+    if (count > 0) this.#mark(i32[this.#mag + count]!, site);
+  }
+
+  #poison(ref: number, site: string): void {
+    const p = this.at(ref);
+    this.#mem.i32.fill(POISON, p + POISON_FROM, p + this.#words);
+    this.#mark(ref & INDEX_MASK, site);
+  }
+
   #mark(index: number, site: string): void {
     const at = this.#debugAt(index);
     this.#mem.i32[at] = this.machine.intern(site);
     this.#mem.i32[at + 1] = this.machine.tid;
   }
 
-  #atSlow(ref: number): number {
-    const p = this.tryAt(ref);
-    if (p !== 0) return p;
+  #gone(ref: number): never {
     const name = this.struct.$name;
     if (ref === 0) return this.machine.diag.bug('null-ref', `${name}: null reference used`);
     const index = ref & INDEX_MASK;

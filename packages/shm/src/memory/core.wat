@@ -1,4 +1,4 @@
-;; Byte movers and atomic words over the machine's shared memory. Assembled by tools/wasm/assemble.mjs into wasm-bytes.ts.
+;; Byte movers, atomic words and slots of slabs over the machine's shared memory. Assembled by tools/wasm/assemble.mjs into wasm-bytes.ts.
 (module
   (import "env" "memory" (memory 1 65536 shared))
 
@@ -119,6 +119,64 @@
       (local.set $turns (i32.sub (local.get $turns) (i32.const 1)))
       (br_if $next (i32.gt_s (local.get $turns) (i32.const 0))))
     (i32.const 0))
+
+  ;; Word of the live slot behind $ref, or 0 when that is null or stale. $dir: word of the slab's directory of 1024 chunks;
+  ;; $geometry: words of a slot << 5 | bits of an index within its chunk. A ref is index (22 bits) and generation, odd while live.
+  (func $slotAt (export "slotAt") (param $dir i32) (param $geometry i32) (param $ref i32) (result i32)
+    (local $chunk i32) (local $p i32)
+    (if (i32.eqz (i32.and (local.get $ref) (i32.const 0x400000))) (then (return (i32.const 0))))
+    (local.set $chunk (i32.shr_u (i32.and (local.get $ref) (i32.const 0x3fffff)) (local.get $geometry)))
+    (if (i32.ge_u (local.get $chunk) (i32.const 1024)) (then (return (i32.const 0))))
+    (local.set $p (i32.load (i32.shl (i32.add (local.get $dir) (local.get $chunk)) (i32.const 2))))
+    (if (i32.eqz (local.get $p)) (then (return (i32.const 0))))
+    (local.set $p (i32.add (local.get $p) (i32.mul (i32.shr_u (local.get $geometry) (i32.const 5))
+      (i32.sub (i32.and (local.get $ref) (i32.const 0x3fffff)) (i32.shl (local.get $chunk) (local.get $geometry))))))
+    (if (i32.and (i32.xor (i32.load (i32.shl (local.get $p) (i32.const 2))) (local.get $ref)) (i32.const 0xffc00000))
+      (then (return (i32.const 0))))
+    (local.get $p))
+
+  ;; A word of the slot behind $ref, or -1 when the ref is null or stale.
+  (func (export "slotLoad") (param $dir i32) (param $geometry i32) (param $ref i32) (param $word i32) (result i32)
+    (local $p i32)
+    (local.set $p (call $slotAt (local.get $dir) (local.get $geometry) (local.get $ref)))
+    (if (i32.eqz (local.get $p)) (then (return (i32.const -1))))
+    (i32.atomic.load (i32.shl (i32.add (local.get $p) (local.get $word)) (i32.const 2))))
+
+  ;; Adds to a word of the slot behind $ref; returns the old value, or -1 when the ref is null or stale.
+  (func (export "slotAdd") (param $dir i32) (param $geometry i32) (param $ref i32) (param $word i32) (param $value i32) (result i32)
+    (local $p i32)
+    (local.set $p (call $slotAt (local.get $dir) (local.get $geometry) (local.get $ref)))
+    (if (i32.eqz (local.get $p)) (then (return (i32.const -1))))
+    (i32.atomic.rmw.add (i32.shl (i32.add (local.get $p) (local.get $word)) (i32.const 2)) (local.get $value)))
+
+  ;; Takes the newest index out of a magazine (count, indices) and makes its slot live; returns the ref, 0 when there is none.
+  (func (export "slotTake") (param $dir i32) (param $geometry i32) (param $mag i32) (result i32)
+    (local $n i32) (local $index i32) (local $p i32) (local $ref i32) (local $chunk i32)
+    (local.set $n (i32.load (i32.shl (local.get $mag) (i32.const 2))))
+    (if (i32.eqz (local.get $n)) (then (return (i32.const 0))))
+    (local.set $index (i32.load (i32.shl (i32.add (local.get $mag) (local.get $n)) (i32.const 2))))
+    (i32.store (i32.shl (local.get $mag) (i32.const 2)) (i32.sub (local.get $n) (i32.const 1)))
+    (local.set $chunk (i32.shr_u (local.get $index) (local.get $geometry)))
+    (local.set $p (i32.shl (i32.add (i32.load (i32.shl (i32.add (local.get $dir) (local.get $chunk)) (i32.const 2)))
+      (i32.mul (i32.shr_u (local.get $geometry) (i32.const 5))
+        (i32.sub (local.get $index) (i32.shl (local.get $chunk) (local.get $geometry))))) (i32.const 2)))
+    (local.set $ref (i32.add (i32.and (i32.load (local.get $p)) (i32.const 0xffc00000)) (i32.const 0x400000)))
+    (i32.store (local.get $p) (local.get $ref))
+    (i32.or (local.get $ref) (local.get $index)))
+
+  ;; Frees the slot behind $ref and puts its index into a magazine. Returns 1, 0 when the magazine holds $limit already, or
+  ;; -1 when the ref is null or stale.
+  (func (export "slotGive") (param $dir i32) (param $geometry i32) (param $mag i32) (param $limit i32) (param $ref i32) (result i32)
+    (local $n i32) (local $p i32)
+    (local.set $p (call $slotAt (local.get $dir) (local.get $geometry) (local.get $ref)))
+    (if (i32.eqz (local.get $p)) (then (return (i32.const -1))))
+    (local.set $n (i32.load (i32.shl (local.get $mag) (i32.const 2))))
+    (if (i32.ge_s (local.get $n) (local.get $limit)) (then (return (i32.const 0))))
+    (i32.store (i32.shl (local.get $p) (i32.const 2)) (i32.and (i32.add (local.get $ref) (i32.const 0x400000)) (i32.const 0xffc00000)))
+    (local.set $n (i32.add (local.get $n) (i32.const 1)))
+    (i32.store (i32.shl (i32.add (local.get $mag) (local.get $n)) (i32.const 2)) (i32.and (local.get $ref) (i32.const 0x3fffff)))
+    (i32.store (i32.shl (local.get $mag) (i32.const 2)) (local.get $n))
+    (i32.const 1))
 
   ;; 32-bit hash, four lanes of (rotl(lane + word * P2, 13) * P1) over 16-byte blocks, then the tail byte by byte.
   (func (export "hash") (param $at i32) (param $len i32) (result i32)

@@ -1,3 +1,4 @@
+import { jsSlots, type Slots } from './slots.ts';
 import { WASM_BASE64 } from './wasm-bytes.ts';
 import { wasmHost, type WasmMemory } from './wasm-host.ts';
 
@@ -18,7 +19,7 @@ export interface AtomicWords {
 }
 
 /** Moves, fills and hashes bytes of one shared buffer, and takes lock words. Offsets and lengths in bytes. */
-export interface Movers extends AtomicWords {
+export interface Movers extends AtomicWords, Slots {
   readonly kind: 'wasm' | 'js';
   readonly copy: (dst: number, src: number, length: number) => void;
   readonly fill: (at: number, value: number, length: number) => void;
@@ -76,7 +77,7 @@ function lane(acc: number, word: number): number {
 /** The same movers in plain JavaScript, for hosts without threaded WebAssembly. */
 export function jsMovers(buffer: SharedArrayBuffer): Movers {
   const i32 = new Int32Array(buffer);
-  return { kind: 'js', ...jsBytes(buffer), ...jsWords(i32), ...jsLocks(i32), ...jsSpins(i32) };
+  return { kind: 'js', ...jsBytes(buffer), ...jsWords(i32), ...jsSlots(i32), ...jsLocks(i32), ...jsSpins(i32) };
 }
 
 function jsBytes(buffer: SharedArrayBuffer): Pick<Movers, 'copy' | 'fill' | 'hash'> {

@@ -12,6 +12,11 @@ export function syncPoint(label: string, at = 0): void {
   if (current.hook !== null) current.hook(label, at);
 }
 
+/** Whether this thread has a hook, for paths that must compute the word to name. */
+export function isSyncHooked(): boolean {
+  return current.hook !== null;
+}
+
 /** Sets or clears this thread's hook; returns the former one. */
 export function setSyncHook(next: SyncHook | null): SyncHook | null {
   const former = current.hook;

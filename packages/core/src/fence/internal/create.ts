@@ -1,6 +1,6 @@
 import { atomicCas, atomicLoad, atomicOr } from '@dmabuf-emu/shm';
 import { defineFenceOps, type FenceOps } from '../ops.ts';
-import { ENABLE_SIGNAL, FenceStruct as F, INITIALIZED, REF, SEQNO64 } from './layout.ts';
+import { ENABLE_SIGNAL, FenceStruct as F, REF, SEQNO64 } from './layout.ts';
 import { putFence } from './refs.ts';
 import { signal } from './signal.ts';
 import type { FenceTable } from './table.ts';
@@ -41,7 +41,7 @@ export function initFence(t: FenceTable, ref: number, driver: number, init: Fenc
   i32[p + F.callbacks.at] = 0;
   i32[p + F.owner.at] = 0;
   // The one plain store to the state: from here on others may try for a reference, so only atomic updates follow.
-  i32[p + F.state.at] = REF | INITIALIZED | (init.seqno64 === true ? SEQNO64 : 0);
+  i32[p + F.state.at] = REF | t.flagsOfLast | (init.seqno64 === true ? SEQNO64 : 0);
   if (t.tracing) t.trace('dma_fence_init', ref, p);
 }
 

@@ -27,7 +27,8 @@ export const SEQNO64 = 8;
 export const WAITERS = 16;
 /** The callback ring is not empty. */
 export const CALLBACKS = 32;
-export const INITIALIZED = 64;
+/** The driver is told when the last reference goes. */
+export const RELEASES = 64;
 /** The issuer's own flag. @kernel DMA_FENCE_FLAG_USER_BITS */
 export const USER = 128;
 

@@ -1,6 +1,6 @@
-import { atomicAdd, atomicCas, atomicLoad, atomicSub, INDEX_MASK, syncPoint } from '@dmabuf-emu/shm';
+import { atomicCas, atomicLoad, INDEX_MASK, isSyncHooked, syncPoint } from '@dmabuf-emu/shm';
 import { setError } from './error.ts';
-import { CALLBACKS, CAP_RELEASE, FenceStruct as F, REF, REF_SHIFT, SIGNALED, STATE, WAITERS } from './layout.ts';
+import { CALLBACKS, FenceStruct as F, REF, REF_SHIFT, RELEASES, SIGNALED, STATE, WAITERS } from './layout.ts';
 import { withLock } from './lock.ts';
 import { namesForReport } from './names.ts';
 import { signalLocked } from './signal.ts';
@@ -8,11 +8,9 @@ import type { FenceTable } from './table.ts';
 
 /** Takes a reference; the caller owns one already. @kernel dma_fence_get */
 export function getFence(t: FenceTable, ref: number): void {
-  const at = t.slab.at(ref) + STATE;
-  syncPoint('fence.get', at);
-  const old = atomicAdd(t.mem, at, REF);
-  if (old >>> REF_SHIFT !== 0) return;
-  atomicSub(t.mem, at, REF);
+  if (isSyncHooked()) syncPoint('fence.get', t.slab.at(ref) + STATE);
+  if (t.slab.add(ref, STATE, REF) >>> REF_SHIFT !== 0) return;
+  t.slab.add(ref, STATE, -REF);
   t.machine.diag.warn('refcount-from-zero', 'reference taken on a fence whose count is 0');
 }
 
@@ -34,7 +32,7 @@ export function tryGetFence(t: FenceTable, ref: number): number {
     }
     const now = t.slab.refOf(ref & INDEX_MASK);
     if (now === ref) return p;
-    putAt(t, now, p);
+    putFence(t, now);
     return 0;
   }
   return 0;
@@ -53,29 +51,33 @@ export function getFenceAt(t: FenceTable, at: number): number {
 
 /** Drops a reference, which the caller owns. @kernel dma_fence_put */
 export function putFence(t: FenceTable, ref: number): void {
-  putAt(t, ref, t.slab.at(ref));
+  if (isSyncHooked()) syncPoint('fence.put', t.slab.at(ref) + STATE);
+  const old = t.slab.add(ref, STATE, -REF);
+  if (old >>> REF_SHIFT <= 1) putLast(t, ref, old);
 }
 
-function putAt(t: FenceTable, ref: number, p: number): void {
-  const at = p + STATE;
-  syncPoint('fence.put', at);
-  const old = atomicSub(t.mem, at, REF);
-  if (old >>> REF_SHIFT > 1) return;
-  if (old >>> REF_SHIFT === 1) return release(t, ref, p, old);
-  atomicAdd(t.mem, at, REF);
-  t.machine.diag.warn('refcount-underflow', 'reference to a fence dropped that nobody held');
+/** The last reference is gone, as a rule. @kernel dma_fence_release */
+function putLast(t: FenceTable, ref: number, state: number): void {
+  if (state >>> REF_SHIFT !== 1) return underflow(t, ref);
+  const plain = (state & (SIGNALED | RELEASES)) === SIGNALED && !t.tracing;
+  if (plain || isReleased(t, ref, t.slab.at(ref), state)) t.slab.free(ref, 'dma_fence_free');
 }
 
-/** The last reference is gone. @kernel dma_fence_release */
-function release(t: FenceTable, ref: number, p: number, state: number): void {
+/** Does what comes before a fence is freed; false when a new reference came up. */
+function isReleased(t: FenceTable, ref: number, p: number, state: number): boolean {
   if (t.tracing) t.trace('dma_fence_destroy', ref, p);
   if ((state & SIGNALED) === 0 && (state & (CALLBACKS | WAITERS)) !== 0) {
     endPending(t, ref, p, state);
     // A closure that was posted to its task holds a new reference: the release goes on when that one is dropped.
-    if (atomicLoad(t.mem, p + STATE) >>> REF_SHIFT !== 0) return;
+    if (atomicLoad(t.mem, p + STATE) >>> REF_SHIFT !== 0) return false;
   }
-  if ((t.caps(p) & CAP_RELEASE) !== 0) t.driver(p).release!(t.fence(ref));
-  t.slab.free(ref, 'dma_fence_free');
+  if ((state & RELEASES) !== 0) t.driver(p).release!(t.fence(ref));
+  return true;
+}
+
+function underflow(t: FenceTable, ref: number): void {
+  t.slab.add(ref, STATE, REF);
+  t.machine.diag.warn('refcount-underflow', 'reference to a fence dropped that nobody held');
 }
 
 /** Somebody still waits for a fence that nobody can signal any more: ends it with EDEADLK. */

@@ -9,17 +9,16 @@ import { verifyFences } from './verify.ts';
 const KEY = Symbol('dmabuf-emu.fences');
 
 /** The table looked up last: a thread works with one machine, as a rule. */
-let last: FenceTable | undefined;
+const last: { table: FenceTable | undefined } = { table: undefined };
 
 /** This thread's table of the machine's fences; the first call makes the thread take part in clean-up and checks. */
 export function tableOf(machine: Machine): FenceTable {
-  if (last !== undefined && last.machine === machine) return last;
-  last = makeTable(machine);
-  return last;
+  const { table } = last;
+  return table?.machine === machine ? table : lookUp(machine);
 }
 
-function makeTable(machine: Machine): FenceTable {
-  return machine.local(KEY, () => {
+function lookUp(machine: Machine): FenceTable {
+  last.table = machine.local(KEY, () => {
     const t = new FenceTable(machine);
     installContainers(t);
     for (const driver of builtinFenceDrivers) t.driverId(driver);
@@ -34,8 +33,9 @@ function makeTable(machine: Machine): FenceTable {
     });
     machine.onLeave('fence', () => {
       onLeave(t);
-      if (last === t) last = undefined;
+      if (last.table === t) last.table = undefined;
     });
     return t;
   });
+  return last.table;
 }

@@ -15,6 +15,7 @@ import {
   CAP_WAIT,
   FenceStruct,
   OPS_MASK,
+  RELEASES,
   SIGNALED,
 } from './layout.ts';
 
@@ -72,6 +73,7 @@ export class FenceTable {
   readonly #events = new Map<FenceEvent, number>();
   #lastOps: FenceOps | undefined;
   #lastId = 0;
+  #lastFlags = 0;
 
   constructor(machine: Machine) {
     this.machine = machine;
@@ -98,7 +100,13 @@ export class FenceTable {
     const id = this.#ids.get(ops) ?? this.#register(ops);
     this.#lastOps = ops;
     this.#lastId = id;
+    this.#lastFlags = ops.release === undefined ? 0 : RELEASES;
     return id;
+  }
+
+  /** State flags that fences of the driver asked for last with {@link driverId} begin with. */
+  get flagsOfLast(): number {
+    return this.#lastFlags;
   }
 
   /** What the driver of the fence at word `p` can do, signalled or not. */
