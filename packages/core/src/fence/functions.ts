@@ -10,7 +10,7 @@ import { contextAlloc, isLater, laterOf } from './internal/order.ts';
 import { enable, isSignaled, testFlag } from './internal/poll.ts';
 import { getFence, getFenceAt, putFence, tryGetFence } from './internal/refs.ts';
 import { addCallback, removeCallback } from './internal/register.ts';
-import { signal } from './internal/signal.ts';
+import { signal, signalPlain } from './internal/signal.ts';
 import { describe, setDeadline, status, timestamp } from './internal/status.ts';
 import { tableOf } from './internal/table-of.ts';
 import { wait, waitAsync } from './internal/wait.ts';
@@ -71,7 +71,7 @@ export function fenceGetRcuSafe(machine: Machine, at: number): number {
 export function fenceSignal(machine: Machine, ref: number, timestampNs?: number): void {
   const t = tableOf(machine);
   if (ref === 0) t.machine.diag.warn('fence-null', 'dma_fence_signal of a null fence');
-  else signal(t, ref, t.slab.at(ref), timestampNs);
+  else if (!signalPlain(t, ref, timestampNs)) signal(t, ref, t.slab.at(ref), timestampNs);
 }
 
 /** Signals; tells whether it was signalled already. @kernel dma_fence_check_and_signal */

@@ -3,7 +3,7 @@ import type { Machine } from '../machine/machine.ts';
 import { HEADER_AT, MachineHeader, MAX_TASKS } from '../machine/header.ts';
 import type { Mem } from '../memory/mem.ts';
 import type { Movers } from '../memory/movers.ts';
-import { geometryOf, INDEX_BITS, INDEX_MASK, MAX_CHUNKS } from '../memory/slots.ts';
+import { geometryOf, INDEX_BITS, INDEX_MASK, MAGAZINE, MAX_CHUNKS } from '../memory/slots.ts';
 import { spinLock, spinUnlock } from '../sync/spin.ts';
 import { syncPoint } from '../sync/sync-point.ts';
 import type { StructInfo } from './struct.ts';
@@ -13,8 +13,7 @@ export { INDEX_MASK } from '../memory/slots.ts';
 const CHUNK_WORDS = 32768;
 const MAX_CHUNK_SLOTS = 4096;
 /** Slots that move between a task's magazine and the shared depot at a time. */
-const BATCH = 32;
-const MAG_SLOTS = BATCH * 2;
+const BATCH = MAGAZINE / 2;
 
 const CTL_CHUNKS = 0;
 const CTL_LOCK = 1;
@@ -27,7 +26,8 @@ const CTL_WORDS = CTL_MAGS + MAX_TASKS + 1;
 const DEBUG_WORDS = 2;
 const POISON = 0x6b6b6b6b;
 /** Word 3 of a slot survives its freeing: a type-stable struct keeps its reference count there, 0 when it is freed. */
-const POISON_FROM = 4;
+const COUNT_WORD = 3;
+const POISON_FROM = COUNT_WORD + 1;
 const FAULT_MODE = HEADER_AT + MachineHeader.faultMode.at;
 
 /**
@@ -47,9 +47,8 @@ export class Slab {
   readonly #mask: number;
   readonly #debug: boolean;
   readonly #bases = new Int32Array(MAX_CHUNKS);
-  /** Word of the task's magazine and what that holds; made on first use, until then nothing is given and nothing fits. */
+  /** Word of the task's magazine, 0 until it is made on first use. */
   #mag = 0;
-  #limit = 0;
 
   constructor(machine: Machine, declared: StructInfo) {
     this.machine = machine;
@@ -85,8 +84,26 @@ export class Slab {
     syncPoint('slab.alloc');
     if (this.#mem.i32[FAULT_MODE] !== 0) this.machine.faults.check(site);
     if (this.#debug) this.#markNext(site);
-    const slot = this.#movers.slotTake(this.#dir, this.#geometry, this.#mag);
-    return slot !== 0 ? slot : this.#allocSlow(site);
+    const slot = this.#movers.slotTake(this.#dir, this.#geometry, this.#mag, 0);
+    if (slot !== 0) return slot;
+    this.#prepare(site);
+    return this.#movers.slotTake(this.#dir, this.#geometry, this.#mag, 0);
+  }
+
+  /**
+   * A live slot of a struct of 8 words, filled: `low` in the header, words 1 to 3, a double, and zeros. Whoever tries an old
+   * ref knows the slot from its word 3, which is written last.
+   * @throws KernelError ENOMEM
+   */
+  make(site: string, low: number, word1: number, word2: number, word3: number, value: number): number {
+    syncPoint('slab.alloc');
+    if (this.#mem.i32[FAULT_MODE] !== 0) this.machine.faults.check(site);
+    if (this.#debug) this.#markNext(site);
+    const { slotMake } = this.#movers;
+    const slot = slotMake(this.#dir, this.#geometry, this.#mag, low, word1, word2, word3, value);
+    if (slot !== 0) return slot;
+    this.#prepare(site);
+    return slotMake(this.#dir, this.#geometry, this.#mag, low, word1, word2, word3, value);
   }
 
   /** Word of the slot behind `ref`. A null or stale ref is a BUG (`use-after-free`) that names who freed it. */
@@ -124,7 +141,27 @@ export class Slab {
   free(ref: number, site = 'free'): void {
     syncPoint('slab.free');
     if (this.#debug) this.#poison(ref, site);
-    if (this.#movers.slotGive(this.#dir, this.#geometry, this.#mag, this.#limit, ref) !== 1) this.#freeSlow(ref);
+    if (this.#mag === 0) this.#magazine();
+    if (this.#movers.slotGive(this.#dir, this.#geometry, this.#mag, ref) !== 1) this.#freeSlow(ref);
+  }
+
+  /**
+   * Sets `bits` in word 3 of a slot of 8 words if none of `busy` is set there, then writes its last double.
+   * @returns the old word 3, or -1 when nothing was done; a null or stale ref is no BUG here.
+   */
+  mark(ref: number, bits: number, busy: number, value: number): number {
+    return this.#movers.slotMark(this.#dir, this.#geometry, ref, bits, busy, value);
+  }
+
+  /**
+   * Takes a reference off word 3, where a type-stable struct counts them from bit 8 on, and returns the old value, which must
+   * be neither -1 nor -2. When that was `last` under `mask`, the slot may be freed at once: then the result is -2.
+   * A null or stale ref is a BUG.
+   */
+  put(ref: number, mask: number, last: number): number {
+    if (this.#debug || this.#mag === 0) return this.add(ref, COUNT_WORD, -0x100);
+    const old = this.#movers.slotPut(this.#dir, this.#geometry, this.#mag, ref, mask, last);
+    return old !== -1 ? old : this.#gone(ref);
   }
 
   /** Refs of all live slots, for checks on a quiet machine. */
@@ -177,17 +214,17 @@ export class Slab {
     if (mag !== 0) while (this.#mem.i32[mag]! > 0) this.#flush(mag, Math.min(BATCH, this.#mem.i32[mag]!));
   }
 
-  #allocSlow(site: string): number {
+  /** Fills the empty magazine before an allocation. */
+  #prepare(site: string): void {
     this.#refill(this.#magazine(), site);
     if (this.#debug) this.#markNext(site);
-    return this.#movers.slotTake(this.#dir, this.#geometry, this.#mag);
   }
 
   #freeSlow(ref: number): void {
     this.at(ref);
     const mag = this.#magazine();
-    if (this.#mem.i32[mag] === MAG_SLOTS) this.#flush(mag, BATCH);
-    this.#movers.slotGive(this.#dir, this.#geometry, mag, MAG_SLOTS, ref);
+    if (this.#mem.i32[mag] === MAGAZINE) this.#flush(mag, BATCH);
+    this.#movers.slotGive(this.#dir, this.#geometry, mag, ref);
   }
 
   #magazine(): number {
@@ -195,11 +232,10 @@ export class Slab {
       const word = this.#ctl + CTL_MAGS + this.machine.tid;
       let mag = Atomics.load(this.#mem.i32, word);
       if (mag === 0) {
-        mag = this.machine.arena.bump(MAG_SLOTS + 2, 'slab.magazine');
+        mag = this.machine.arena.bump(MAGAZINE + 2, 'slab.magazine');
         Atomics.store(this.#mem.i32, word, mag);
       }
       this.#mag = mag;
-      this.#limit = MAG_SLOTS;
     }
     return this.#mag;
   }

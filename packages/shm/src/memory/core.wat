@@ -149,8 +149,9 @@
     (if (i32.eqz (local.get $p)) (then (return (i32.const -1))))
     (i32.atomic.rmw.add (i32.shl (i32.add (local.get $p) (local.get $word)) (i32.const 2)) (local.get $value)))
 
-  ;; Takes the newest index out of a magazine (count, indices) and makes its slot live; returns the ref, 0 when there is none.
-  (func (export "slotTake") (param $dir i32) (param $geometry i32) (param $mag i32) (result i32)
+  ;; Takes the newest index out of a magazine (count, indices) and makes its slot live, with $low in the header's low bits;
+  ;; returns the ref, 0 when there is none.
+  (func (export "slotTake") (param $dir i32) (param $geometry i32) (param $mag i32) (param $low i32) (result i32)
     (local $n i32) (local $index i32) (local $p i32) (local $ref i32) (local $chunk i32)
     (local.set $n (i32.load (i32.shl (local.get $mag) (i32.const 2))))
     (if (i32.eqz (local.get $n)) (then (return (i32.const 0))))
@@ -161,18 +162,69 @@
       (i32.mul (i32.shr_u (local.get $geometry) (i32.const 5))
         (i32.sub (local.get $index) (i32.shl (local.get $chunk) (local.get $geometry))))) (i32.const 2)))
     (local.set $ref (i32.add (i32.and (i32.load (local.get $p)) (i32.const 0xffc00000)) (i32.const 0x400000)))
-    (i32.store (local.get $p) (local.get $ref))
+    (i32.store (local.get $p) (i32.or (local.get $ref) (local.get $low)))
     (i32.or (local.get $ref) (local.get $index)))
 
-  ;; Frees the slot behind $ref and puts its index into a magazine. Returns 1, 0 when the magazine holds $limit already, or
-  ;; -1 when the ref is null or stale.
-  (func (export "slotGive") (param $dir i32) (param $geometry i32) (param $mag i32) (param $limit i32) (param $ref i32) (result i32)
-    (local $n i32) (local $p i32)
-    (local.set $p (call $slotAt (local.get $dir) (local.get $geometry) (local.get $ref)))
+  ;; The same for a slot of 8 words, which it fills: header, three words, a double, a zero double. Word 3, whose count makes the
+  ;; slot known to whoever tries an old ref, comes last. (Written out, as are the others: calls within a module are not inlined.)
+  (func (export "slotMake") (param $dir i32) (param $geometry i32) (param $mag i32) (param $low i32)
+    (param $word1 i32) (param $word2 i32) (param $word3 i32) (param $value f64) (result i32)
+    (local $n i32) (local $index i32) (local $p i32) (local $ref i32) (local $chunk i32)
+    (local.set $n (i32.load (i32.shl (local.get $mag) (i32.const 2))))
+    (if (i32.eqz (local.get $n)) (then (return (i32.const 0))))
+    (local.set $index (i32.load (i32.shl (i32.add (local.get $mag) (local.get $n)) (i32.const 2))))
+    (i32.store (i32.shl (local.get $mag) (i32.const 2)) (i32.sub (local.get $n) (i32.const 1)))
+    (local.set $chunk (i32.shr_u (local.get $index) (local.get $geometry)))
+    (local.set $p (i32.shl (i32.add (i32.load (i32.shl (i32.add (local.get $dir) (local.get $chunk)) (i32.const 2)))
+      (i32.mul (i32.shr_u (local.get $geometry) (i32.const 5))
+        (i32.sub (local.get $index) (i32.shl (local.get $chunk) (local.get $geometry))))) (i32.const 2)))
+    (local.set $ref (i32.add (i32.and (i32.load (local.get $p)) (i32.const 0xffc00000)) (i32.const 0x400000)))
+    (i32.store (local.get $p) (i32.or (local.get $ref) (local.get $low)))
+    (i32.store offset=4 (local.get $p) (local.get $word1))
+    (i32.store offset=8 (local.get $p) (local.get $word2))
+    (f64.store offset=16 (local.get $p) (local.get $value))
+    (i64.store offset=24 (local.get $p) (i64.const 0))
+    (i32.store offset=12 (local.get $p) (local.get $word3))
+    (i32.or (local.get $ref) (local.get $index)))
+
+  ;; Sets $bits in word 3 of a slot of 8 words if none of $busy is set there, then writes its last double. Returns the old
+  ;; word 3; -1 when $busy was set, somebody changed the word meanwhile, or the ref is null or stale: nothing is done then.
+  (func (export "slotMark") (param $dir i32) (param $geometry i32) (param $ref i32) (param $bits i32) (param $busy i32) (param $value f64) (result i32)
+    (local $p i32) (local $old i32)
+    (local.set $p (i32.shl (call $slotAt (local.get $dir) (local.get $geometry) (local.get $ref)) (i32.const 2)))
+    (if (i32.eqz (local.get $p)) (then (return (i32.const -1))))
+    (local.set $old (i32.load offset=12 (local.get $p)))
+    (if (i32.and (local.get $old) (local.get $busy)) (then (return (i32.const -1))))
+    (if (i32.ne (local.get $old) (i32.atomic.rmw.cmpxchg offset=12 (local.get $p) (local.get $old) (i32.or (local.get $old) (local.get $bits))))
+      (then (return (i32.const -1))))
+    (f64.store offset=24 (local.get $p) (local.get $value))
+    (local.get $old))
+
+  ;; Takes a reference off word 3, which counts them from bit 8 on, and when its old value under $mask was $last, frees the
+  ;; slot as slotGive does. Returns the old word 3; -2 when the slot was freed, -1 when the ref is null or stale.
+  (func (export "slotPut") (param $dir i32) (param $geometry i32) (param $mag i32) (param $ref i32) (param $mask i32) (param $last i32) (result i32)
+    (local $p i32) (local $old i32) (local $n i32)
+    (local.set $p (i32.shl (call $slotAt (local.get $dir) (local.get $geometry) (local.get $ref)) (i32.const 2)))
+    (if (i32.eqz (local.get $p)) (then (return (i32.const -1))))
+    (local.set $old (i32.atomic.rmw.sub offset=12 (local.get $p) (i32.const 0x100)))
+    (if (i32.ne (i32.and (local.get $old) (local.get $mask)) (local.get $last)) (then (return (local.get $old))))
+    (local.set $n (i32.load (i32.shl (local.get $mag) (i32.const 2))))
+    (if (i32.ge_s (local.get $n) (i32.const 64)) (then (return (local.get $old))))
+    (i32.store (local.get $p) (i32.and (i32.add (local.get $ref) (i32.const 0x400000)) (i32.const 0xffc00000)))
+    (local.set $n (i32.add (local.get $n) (i32.const 1)))
+    (i32.store (i32.shl (i32.add (local.get $mag) (local.get $n)) (i32.const 2)) (i32.and (local.get $ref) (i32.const 0x3fffff)))
+    (i32.store (i32.shl (local.get $mag) (i32.const 2)) (local.get $n))
+    (i32.const -2))
+
+  ;; Frees the slot behind $ref and puts its index into a magazine. Returns 1, 0 when that holds 64 already, or -1 when the
+  ;; ref is null or stale.
+  (func (export "slotGive") (param $dir i32) (param $geometry i32) (param $mag i32) (param $ref i32) (result i32)
+    (local $p i32) (local $n i32)
+    (local.set $p (i32.shl (call $slotAt (local.get $dir) (local.get $geometry) (local.get $ref)) (i32.const 2)))
     (if (i32.eqz (local.get $p)) (then (return (i32.const -1))))
     (local.set $n (i32.load (i32.shl (local.get $mag) (i32.const 2))))
-    (if (i32.ge_s (local.get $n) (local.get $limit)) (then (return (i32.const 0))))
-    (i32.store (i32.shl (local.get $p) (i32.const 2)) (i32.and (i32.add (local.get $ref) (i32.const 0x400000)) (i32.const 0xffc00000)))
+    (if (i32.ge_s (local.get $n) (i32.const 64)) (then (return (i32.const 0))))
+    (i32.store (local.get $p) (i32.and (i32.add (local.get $ref) (i32.const 0x400000)) (i32.const 0xffc00000)))
     (local.set $n (i32.add (local.get $n) (i32.const 1)))
     (i32.store (i32.shl (i32.add (local.get $mag) (local.get $n)) (i32.const 2)) (i32.and (local.get $ref) (i32.const 0x3fffff)))
     (i32.store (i32.shl (local.get $mag) (i32.const 2)) (local.get $n))

@@ -1,6 +1,6 @@
 import { atomicCas, atomicLoad, atomicOr } from '@dmabuf-emu/shm';
 import { defineFenceOps, type FenceOps } from '../ops.ts';
-import { ENABLE_SIGNAL, FenceStruct as F, REF, SEQNO64 } from './layout.ts';
+import { CAP_RELEASE, ENABLE_SIGNAL, FenceStruct as F, REF, RELEASES, SEQNO64 } from './layout.ts';
 import { putFence } from './refs.ts';
 import { signal } from './signal.ts';
 import type { FenceTable } from './table.ts';
@@ -25,8 +25,9 @@ export interface FenceInit {
  */
 export function create(t: FenceTable, init: FenceInit, site = 'dma_fence'): number {
   const driver = t.driverId(init.ops);
-  const ref = t.slab.allocRaw(site);
-  initFence(t, ref, driver, init);
+  const state = firstState(t, driver, init);
+  const ref = t.slab.make(site, driver, init.context, init.priv ?? 0, state, init.seqno);
+  if (t.tracing) t.trace('dma_fence_init', ref, t.slab.at(ref));
   return ref;
 }
 
@@ -40,9 +41,14 @@ export function initFence(t: FenceTable, ref: number, driver: number, init: Fenc
   F.seqno.set(t.mem, p, init.seqno);
   i32[p + F.callbacks.at] = 0;
   i32[p + F.owner.at] = 0;
-  // The one plain store to the state: from here on others may try for a reference, so only atomic updates follow.
-  i32[p + F.state.at] = REF | t.flagsOfLast | (init.seqno64 === true ? SEQNO64 : 0);
+  i32[p + F.state.at] = firstState(t, driver, init);
   if (t.tracing) t.trace('dma_fence_init', ref, p);
+}
+
+/** A fence's first state. Goes in last, plainly: from then on others may try for a reference, so only atomic updates follow. */
+function firstState(t: FenceTable, driver: number, init: FenceInit): number {
+  const releases = (t.capsOf(driver) & CAP_RELEASE) !== 0 ? RELEASES : 0;
+  return REF | releases | (init.seqno64 === true ? SEQNO64 : 0);
 }
 
 const STUB_OPS = defineFenceOps({ name: 'stub', getDriverName: () => 'stub', getTimelineName: () => 'stub' });

@@ -1,7 +1,7 @@
 import { i32, ref, struct, u53 } from '@dmabuf-emu/shm';
 
 /**
- * A fence: 32 bytes, one state word. While unsignalled, the last two words are the callback list and the owner of the right to
+ * A fence: 32 bytes, in the order that `Slab.make` fills, with one state word. While unsignalled, the last two words are the callback list and the owner of the right to
  * signal; afterwards they are the time stamp. `state` is word 3, which survives freeing: a reference can be tried at any time.
  * @kernel dma_fence
  */

@@ -6,6 +6,9 @@ import { namesForReport } from './names.ts';
 import { signalLocked } from './signal.ts';
 import type { FenceTable } from './table.ts';
 
+/** What of the state, with {@link FenceTable.lastState}, tells that the last reference to go is all there is to do. */
+const LAST_MASK = (-1 << REF_SHIFT) | SIGNALED | RELEASES;
+
 /** Takes a reference; the caller owns one already. @kernel dma_fence_get */
 export function getFence(t: FenceTable, ref: number): void {
   if (isSyncHooked()) syncPoint('fence.get', t.slab.at(ref) + STATE);
@@ -52,15 +55,15 @@ export function getFenceAt(t: FenceTable, at: number): number {
 /** Drops a reference, which the caller owns. @kernel dma_fence_put */
 export function putFence(t: FenceTable, ref: number): void {
   if (isSyncHooked()) syncPoint('fence.put', t.slab.at(ref) + STATE);
-  const old = t.slab.add(ref, STATE, -REF);
+  const old = t.slab.put(ref, LAST_MASK, t.lastState);
   if (old >>> REF_SHIFT <= 1) putLast(t, ref, old);
 }
 
 /** The last reference is gone, as a rule. @kernel dma_fence_release */
 function putLast(t: FenceTable, ref: number, state: number): void {
   if (state >>> REF_SHIFT !== 1) return underflow(t, ref);
-  const plain = (state & (SIGNALED | RELEASES)) === SIGNALED && !t.tracing;
-  if (plain || isReleased(t, ref, t.slab.at(ref), state)) t.slab.free(ref, 'dma_fence_free');
+  if ((state & LAST_MASK) === t.lastState || isReleased(t, ref, t.slab.at(ref), state))
+    t.slab.free(ref, 'dma_fence_free');
 }
 
 /** Does what comes before a fence is freed; false when a new reference came up. */

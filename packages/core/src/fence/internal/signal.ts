@@ -1,4 +1,4 @@
-import { atomicCas, atomicLoad, atomicOr, syncPoint } from '@dmabuf-emu/shm';
+import { atomicCas, atomicLoad, atomicOr, isSyncHooked, syncPoint } from '@dmabuf-emu/shm';
 import { CALLBACKS, LOCK, RING, SIGNALED, STATE, WAITERS } from './layout.ts';
 import { withLock } from './lock.ts';
 import { runCallbacks } from './run.ts';
@@ -35,6 +35,19 @@ export function signal(t: FenceTable, ref: number, p: number, timestampNs?: numb
   return signalSlowly(t, ref, p, stamp);
 }
 
+/**
+ * {@link signal} for a fence that has no callbacks and nobody at its lock, on a machine without trace or hook: one step.
+ * @returns false when nothing was done.
+ */
+export function signalPlain(t: FenceTable, ref: number, timestampNs?: number): boolean {
+  if (t.tracing || isSyncHooked()) return false;
+  const stamp = stampWord(timestampNs ?? t.machine.clock.nowNs());
+  const old = t.slab.mark(ref, SIGNALED, SIGNALED | LOCK | CALLBACKS, stamp);
+  if (old === -1) return false;
+  if ((old & WAITERS) !== 0) t.machine.wake(t.slab.at(ref) + STATE);
+  return true;
+}
+
 /** The same under the lock. Apart, because a function that makes a closure pays for it on every call. */
 function signalSlowly(t: FenceTable, ref: number, p: number, stamp: number): boolean {
   return withLock(t, p, () => signalLocked(t, ref, p, stamp));
@@ -53,10 +66,15 @@ export function signalLocked(t: FenceTable, ref: number, p: number, timestampNs?
   return false;
 }
 
-/** Writes the time stamp; one aligned double, written whole by every host. 1 is added to tell it from its absence. */
+/** A time stamp as it is stored: 1 is added to tell it from its absence. */
+function stampWord(timestampNs: number): number {
+  return Math.max(0, timestampNs) + 1;
+}
+
+/** Writes the time stamp; one aligned double, written whole by every host. */
 function setStamp(t: FenceTable, p: number, timestampNs: number): void {
   syncPoint('fence.stamp', p + RING);
-  t.mem.f64[(p + RING) >>> 1] = Math.max(0, timestampNs) + 1;
+  t.mem.f64[(p + RING) >>> 1] = stampWord(timestampNs);
 }
 
 /** Whether the time stamp of a signalled fence has been written. @kernel DMA_FENCE_FLAG_TIMESTAMP_BIT */

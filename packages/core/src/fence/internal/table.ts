@@ -1,4 +1,4 @@
-import { type Machine, type Mem, type Slab, UsageError } from '@dmabuf-emu/shm';
+import { isSyncHooked, type Machine, type Mem, type Slab, UsageError } from '@dmabuf-emu/shm';
 import { CORE_QUIRKS } from '../../quirks.ts';
 import type { Fence } from '../fence.ts';
 import type { FenceDriver, FenceOps } from '../ops.ts';
@@ -15,12 +15,14 @@ import {
   CAP_WAIT,
   FenceStruct,
   OPS_MASK,
-  RELEASES,
+  REF,
   SIGNALED,
 } from './layout.ts';
 
 /** Most fence drivers of a machine, as many as a fence's header can name. */
 const MAX_DRIVERS = OPS_MASK + 1;
+/** A state that no fence has. */
+const NEVER = 1;
 const EVENTS = [
   'dma_fence_init',
   'dma_fence_enable_signal',
@@ -48,6 +50,10 @@ export class FenceTable {
   readonly mem: Mem;
   /** Whether {@link trace} records anything; hot paths ask before they call it. */
   readonly tracing: boolean;
+  /** State, but for some flags, of a fence that is just freed when its last reference goes; none is with a trace or a hook. */
+  get lastState(): number {
+    return isSyncHooked() ? NEVER : this.#lastState;
+  }
   readonly slab: Slab;
   readonly callbacks: Slab;
   /** Word of the context counter. */
@@ -71,14 +77,15 @@ export class FenceTable {
   readonly #keepsOps: number;
   readonly #ids = new Map<FenceOps, number>();
   readonly #events = new Map<FenceEvent, number>();
+  readonly #lastState: number;
   #lastOps: FenceOps | undefined;
   #lastId = 0;
-  #lastFlags = 0;
 
   constructor(machine: Machine) {
     this.machine = machine;
     this.mem = machine.mem;
     this.tracing = machine.trace.on;
+    this.#lastState = machine.trace.on ? NEVER : REF | SIGNALED;
     this.slab = machine.slab(FenceStruct);
     this.callbacks = machine.slab(CallbackStruct);
     this.contextAt = machine.root('fence.context', 16);
@@ -100,18 +107,17 @@ export class FenceTable {
     const id = this.#ids.get(ops) ?? this.#register(ops);
     this.#lastOps = ops;
     this.#lastId = id;
-    this.#lastFlags = ops.release === undefined ? 0 : RELEASES;
     return id;
-  }
-
-  /** State flags that fences of the driver asked for last with {@link driverId} begin with. */
-  get flagsOfLast(): number {
-    return this.#lastFlags;
   }
 
   /** What the driver of the fence at word `p` can do, signalled or not. */
   caps(p: number): number {
-    return this.mem.i32[this.#caps + (this.mem.i32[p]! & OPS_MASK)]!;
+    return this.capsOf(this.mem.i32[p]! & OPS_MASK);
+  }
+
+  /** What driver number `id` can do. */
+  capsOf(id: number): number {
+    return this.mem.i32[this.#caps + id]!;
   }
 
   /** What the driver of the fence at word `p` can still be asked for, given its state word. */
