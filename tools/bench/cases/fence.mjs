@@ -4,7 +4,7 @@ import { goal, native, ours, script } from '../lib/define.mjs';
 export const tables = [
   {
     id: 'fence-life',
-    title: 'fence life cycle, one thread',
+    title: 'fence life cycle, one thread; machine without debugObjects, lockdep and trace',
     package: 'core',
     goals: ['P9'],
     threads: 1,
@@ -14,7 +14,21 @@ export const tables = [
       ours('fence', 'fence', 'own', { threads: 1 }),
       script('bare Atomics, same layout', 'fence', 'own', { threads: 1 }),
     ],
-    verdicts: [goal('P9', 'fence life cycle', 'fence', 'C, 32 B a fence', 'cycle_ns', { atMost: 1.25 })],
+    // CPU time: a process that runs longer suffers more from what else the machine does.
+    verdicts: [goal('P9', 'fence life cycle', 'fence', 'C, 32 B a fence', 'cpu_ns', { atMost: 1.25 })],
+  },
+  {
+    id: 'fence-life-clock',
+    title: 'the same, the clock read for every signal',
+    package: 'core',
+    goals: [],
+    threads: 1,
+    reference: 'C, 32 B a fence, clock_gettime',
+    cases: [
+      native('C, 32 B a fence, clock_gettime', 'fence', ['own', 1, 'clock']),
+      ours('fence', 'fence', 'own', { threads: 1, readClock: true }),
+    ],
+    verdicts: [],
   },
   {
     id: 'fence-two-threads',

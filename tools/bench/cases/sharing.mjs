@@ -1,10 +1,24 @@
-// Figures without a native counterpart: sharing a buffer, taking it back, moving data under stress.
-import { ours } from '../lib/define.mjs';
+// Figures without a goal: reservation objects, sharing a buffer, taking it back, moving data under stress.
+import { native, ours } from '../lib/define.mjs';
 
 const IMPORTERS = [1, 2, 4, 8];
 const ENGINES = [1, 2];
+const RESERVED = [1, 8, 64];
+
+const resvTables = RESERVED.map((count) => ({
+  id: `resv-${count}`,
+  title: `reservation object with ${count} ${count === 1 ? 'fence' : 'fences'}: reserve and add, walk unlocked; per fence`,
+  package: 'core',
+  goals: [],
+  threads: 1,
+  unit: 'ns',
+  reference: 'C',
+  cases: [native('C', 'resv', [count]), ours('resv', 'resv', 'addAndWalk', { count })],
+  verdicts: [],
+}));
 
 export const tables = [
+  ...resvTables,
   {
     id: 'attach-cycle',
     title: 'attach + map + unmap + detach, one thread',

@@ -25,6 +25,13 @@ ALWAYS_INLINE double now_ns(void) {
   return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
+/* CPU time of this process. */
+ALWAYS_INLINE double cpu_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return t.tv_sec * 1e9 + t.tv_nsec;
+}
+
 ALWAYS_INLINE void cpu_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();

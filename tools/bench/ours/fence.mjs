@@ -1,7 +1,7 @@
 // P9-P11. Calls the functions on refs: fenceCreate, fenceGet, fenceSignal, fenceTestSignaledFlag, fencePut. The ref is
-// published in a word of shared memory that this file owns, as a reservation object does.
+// published in a word of shared memory that this file owns, with shm's atomics, as a reservation object does.
 import { built } from '../lib/not-wired.mjs';
-import { scaled } from '../lib/stats.mjs';
+import { cpuNs, scaled } from '../lib/stats.mjs';
 import { runTogether } from '../lib/threads.mjs';
 import { createMachine, joinMachine } from './machine.mjs';
 
@@ -22,48 +22,59 @@ const RING_ROOT_WORDS = RING + 2 * LINE_WORDS;
 
 async function open(handle, name) {
   const core = await built('core', FENCE_EXPORTS);
+  const shm = await built('shm', ['atomicStore', 'atomicExchange']);
   const machine = await joinMachine(handle, name);
   return {
     core,
+    shm,
     machine,
     ops: core.defineFenceOps({ name: 'bench', getDriverName: () => 'bench', getTimelineName: () => 'bench' }),
   };
 }
 
-/** Stamps cost a clock reading each; a driver that knows the time passes it, and so does this one. */
+/** Stamps cost a clock reading each; a driver that knows the time passes it, and so does this one unless it is told not to. */
 const STAMP_NS = 1;
 
-export async function own({ threads }) {
+export async function own({ threads, readClock = false }) {
   await built('core', FENCE_EXPORTS);
   const machine = await createMachine();
-  const data = { handle: machine.handle, cycles: Math.floor(scaled(3e6) / threads) };
+  const data = { handle: machine.handle, cycles: Math.floor(scaled(3e6) / threads), readClock };
   const parts = Array.from({ length: threads }, () => ({ run: 'ownThread', data }));
-  const { elapsedMs } = await runTogether(import.meta.url, parts);
-  return { cycle_ns: (elapsedMs * 1e6) / data.cycles, Mcycles_s: (data.cycles * threads) / elapsedMs / 1e3 };
+  const { elapsedMs, results } = await runTogether(import.meta.url, parts);
+  return {
+    cycle_ns: (elapsedMs * 1e6) / data.cycles,
+    cpu_ns: results[0] / (data.cycles * threads),
+    Mcycles_s: (data.cycles * threads) / elapsedMs / 1e3,
+  };
 }
 
-export async function ownThread({ handle, cycles }, gate) {
-  const { core, machine, ops } = await open(handle, 'fences');
+/** Returns the CPU time, in ns, that the whole process took meanwhile. */
+export async function ownThread({ handle, cycles, readClock }, gate) {
+  const { core, shm, machine, ops } = await open(handle, 'fences');
   const slots = machine.root('bench.reservations', MAX_THREADS * SLOT_WORDS) + gate.index * SLOT_WORDS;
   const context = core.fenceContextAlloc(machine);
-  liveAndDie(core, machine, ops, context, slots, 50_000);
+  const stamp = readClock ? undefined : STAMP_NS;
+  const run = (count) => liveAndDie({ ...core, ...shm }, machine, ops, context, slots, stamp, count);
+  run(50_000);
   gate.start();
-  return liveAndDie(core, machine, ops, context, slots, cycles);
+  const before = cpuNs();
+  run(cycles);
+  return cpuNs() - before;
 }
 
-function liveAndDie(core, machine, ops, context, slots, cycles) {
-  const { fenceCreate, fenceGet, fenceSignal, fenceTestSignaledFlag, fencePut } = core;
-  const words = machine.mem.i32;
+function liveAndDie(api, machine, ops, context, slots, stamp, cycles) {
+  const { fenceCreate, fenceGet, fenceSignal, fenceTestSignaledFlag, fencePut, atomicStore, atomicExchange } = api;
+  const { mem } = machine;
   const init = { ops, context, seqno: 0 };
   let sum = 0;
   for (let i = 0; i < cycles; i++) {
     const slot = slots + (i & 7);
     init.seqno = i;
     const fence = fenceCreate(machine, init);
-    Atomics.store(words, slot, fenceGet(machine, fence)); // publishes the fence
-    fenceSignal(machine, fence, STAMP_NS);
+    atomicStore(mem, slot, fenceGet(machine, fence)); // publishes the fence
+    fenceSignal(machine, fence, stamp);
     sum += fenceTestSignaledFlag(machine, fence) ? 1 : 0;
-    fencePut(machine, Atomics.exchange(words, slot, 0));
+    fencePut(machine, atomicExchange(mem, slot, 0));
     fencePut(machine, fence);
   }
   return sum;

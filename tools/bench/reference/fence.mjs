@@ -1,6 +1,6 @@
 // The fence life cycle on the bare platform: 32-byte slots, per-thread magazines, plain stores until a fence is
 // published, one read-modify-write of the state word for each of signal, get and put. No checks, no names, no trace.
-import { scaled } from '../lib/stats.mjs';
+import { cpuNs, scaled } from '../lib/stats.mjs';
 import { runTogether } from '../lib/threads.mjs';
 
 const FENCES = 65536;
@@ -122,8 +122,12 @@ function table() {
 export async function own({ threads }) {
   const data = { buffer: table(), cycles: Math.floor(scaled(3e6) / threads) };
   const parts = Array.from({ length: threads }, () => ({ run: 'ownThread', data }));
-  const { elapsedMs } = await runTogether(import.meta.url, parts);
-  return { cycle_ns: (elapsedMs * 1e6) / data.cycles, Mcycles_s: (data.cycles * threads) / elapsedMs / 1e3 };
+  const { elapsedMs, results } = await runTogether(import.meta.url, parts);
+  return {
+    cycle_ns: (elapsedMs * 1e6) / data.cycles,
+    cpu_ns: results[0] / (data.cycles * threads),
+    Mcycles_s: (data.cycles * threads) / elapsedMs / 1e3,
+  };
 }
 
 export function ownThread({ buffer, cycles }, gate) {
@@ -131,7 +135,9 @@ export function ownThread({ buffer, cycles }, gate) {
   const magazine = new Magazine(m);
   liveAndDie(m, magazine, 50_000, gate.index);
   gate.start();
-  return liveAndDie(m, magazine, cycles, gate.index);
+  const before = cpuNs();
+  liveAndDie(m, magazine, cycles, gate.index);
+  return cpuNs() - before;
 }
 
 export async function crossing() {
