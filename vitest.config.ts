@@ -25,8 +25,7 @@ export default defineConfig({
     pool: 'forks',
     execArgv: source ? [] : ['--expose-gc'],
     maxWorkers: 2,
-    retry: process.env['CI'] === undefined ? 0 : 2,
-    testTimeout: 20_000,
+    testTimeout: 60_000,
     // Built packages are loaded by Node itself, untransformed, as a user's program loads them (but vitest counts the
     // coverage only of what it loads).
     server: { deps: { external: coverage ? [] : [/\/packages\/[^/]+\/dist\//] } },

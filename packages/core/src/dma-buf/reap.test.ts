@@ -12,7 +12,7 @@ const workerUrl = new URL(import.meta.resolve('#dist/dma-buf/reap.test-worker.js
 async function startVictim(machine: Machine, args: object): Promise<{ worker: Worker; task: number }> {
   const { worker } = startTestWorker(workerUrl, machine, args, 'victim');
   const cell = machine.root('test.ready', 16);
-  await expect.poll(() => machine.mem.i32[cell], { timeout: 10_000, interval: 2 }).not.toBe(0);
+  await expect.poll(() => machine.mem.i32[cell], { timeout: 30_000, interval: 2 }).not.toBe(0);
   const task = machine.mem.i32[cell]!;
   machine.mem.i32[cell] = 0;
   return { worker, task };
@@ -159,7 +159,7 @@ describe('a task that dies with the resv lock of a buffer', () => {
     const victim = await startVictim(machine, { job: 'hold-resv-when-told', dmabuf: dmabuf.ref });
     const revoker = startTestWorker<string>(workerUrl, machine, { job: 'revoke-error', dmabuf: dmabuf.ref });
     const cell = machine.root('test.locked', 16);
-    await expect.poll(() => machine.mem.i32[cell], { timeout: 10_000, interval: 2 }).toBe(1);
+    await expect.poll(() => machine.mem.i32[cell], { timeout: 30_000, interval: 2 }).toBe(1);
     await kill(machine, victim);
     expect(await revoker.result).toMatch(
       /EOWNERDEAD, dma_buf_revoke: task \d+ died with mappings of buffer test-revocable#1/,

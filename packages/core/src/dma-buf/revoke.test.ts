@@ -236,7 +236,7 @@ describe('RevocableExport (core §5)', () => {
     const dmabuf = exportRevocable(machine);
     using right = addFence(dmabuf, machine, ResvUsage.BOOKKEEP);
     const revoker = startTestWorker(workerUrl, machine, { job: 'revoke', dmabuf: dmabuf.ref, strange: true });
-    await expect.poll(() => machine.diag.count('violation'), { interval: 2, timeout: 10_000 }).toBe(1);
+    await expect.poll(() => machine.diag.count('violation'), { interval: 2, timeout: 30_000 }).toBe(1);
     right.signal();
     await revoker.result;
     expect(machine.diag.records().at(-1)!.text).toMatch(/1 fences are not signalled .*its driver is not registered/);
@@ -254,13 +254,13 @@ describe('RevocableExport (core §5)', () => {
       const task = machine.tasks().find(({ id, state }) => id !== machine.tid && state === 'sleeping');
       return task === undefined ? 0 : TaskStruct.deadlineNs.get(machine.mem, taskAt(task.id)) / 1e6;
     };
-    await expect.poll(sleeps, { interval: 1, timeout: 10_000 }).toBe(100);
+    await expect.poll(sleeps, { interval: 1, timeout: 30_000 }).toBe(100);
     machine.clock.stretch = 3;
     machine.clock.advance(150);
-    await expect.poll(sleeps, { interval: 1, timeout: 10_000 }).toBe(300);
+    await expect.poll(sleeps, { interval: 1, timeout: 30_000 }).toBe(300);
     expect(machine.diag.count('violation')).toBe(0);
     machine.clock.advance(150);
-    await expect.poll(() => machine.diag.count('violation'), { interval: 1, timeout: 10_000 }).toBe(1);
+    await expect.poll(() => machine.diag.count('violation'), { interval: 1, timeout: 30_000 }).toBe(1);
     right.signal();
     await revoker.result;
     dmabuf.put();

@@ -9,7 +9,7 @@ export interface Actor extends TestWorker<unknown> {
   task(): TaskInfo | undefined;
 }
 
-const WAIT_MS = 10_000;
+const WAIT_MS = 30_000;
 
 /** Polls without blocking the event loop. */
 export async function until(what: string, condition: () => boolean): Promise<void> {

@@ -124,9 +124,9 @@ describe('a GPU', () => {
     });
     const { result } = startTestWorker<EngineReport>(engineUrl, machine, { dmabuf: dmabuf.ref, kind: 'gpu' }, 'gpu');
     const waiting = () => machine.tasks().find(({ name }) => name === 'gpu')?.waitingFor?.label;
-    await expect.poll(waiting, { timeout: 10_000 }).toMatch(/fence/);
+    await expect.poll(waiting, { timeout: 30_000 }).toMatch(/fence/);
     machine.clock.advance(JOB_TIMEOUT_MS);
-    await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 30_000 }).toBe(1);
     right.signal();
     atomicStore(machine.mem, control(machine).stop, 1);
     expect((await result).outcomes.faulted).toBe(1);
@@ -162,14 +162,14 @@ describe('a GPU', () => {
     });
     const { result } = startTestWorker<EngineReport>(engineUrl, machine, { dmabuf: dmabuf.ref, kind: 'gpu' }, 'gpu');
     const state = () => machine.tasks().find(({ name }) => name === 'gpu');
-    await expect.poll(() => state()?.waitingFor?.label, { timeout: 10_000 }).toMatch(/fence/);
+    await expect.poll(() => state()?.waitingFor?.label, { timeout: 30_000 }).toMatch(/fence/);
     expect(dmabuf.resv.isLocked).toBe(true);
     rights[0]!.signal();
-    await expect.poll(() => dmabuf.resv.isLocked, { timeout: 10_000 }).toBe(false);
-    await expect.poll(() => state()?.waitingFor?.label, { timeout: 10_000 }).toMatch(/fence/);
+    await expect.poll(() => dmabuf.resv.isLocked, { timeout: 30_000 }).toBe(false);
+    await expect.poll(() => state()?.waitingFor?.label, { timeout: 30_000 }).toMatch(/fence/);
     expect(machine.mem.i32[control(machine).steps]).toBe(0);
     rights[1]!.signal();
-    await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 10_000 }).toBeGreaterThan(3);
+    await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 30_000 }).toBeGreaterThan(3);
     atomicStore(machine.mem, control(machine).stop, 1);
     const report = await result;
     expect(report).toMatchObject({ mismatches: 0, maps: 1 });
@@ -194,13 +194,13 @@ describe('a GPU', () => {
       'revoker',
     );
     const waiting = () => machine.tasks().find(({ name }) => name === 'revoker')?.waitingFor?.label;
-    await expect.poll(() => bo.stale, { timeout: 10_000 }).toBe(true);
-    await expect.poll(waiting, { timeout: 10_000 }).toMatch(/fence/);
+    await expect.poll(() => bo.stale, { timeout: 30_000 }).toBe(true);
+    await expect.poll(waiting, { timeout: 30_000 }).toMatch(/fence/);
     expect(dmabuf.resv.isLocked).toBe(true);
     expect(bo).toMatchObject({ mapped: true, inFlight: 1 });
     pci.function(GPU).dma.write(job.window.address(3), Uint8Array.of(1, 2, 3));
     job.signal();
-    await expect.poll(waiting, { timeout: 10_000 }).toBe('dma_buf.drained');
+    await expect.poll(waiting, { timeout: 30_000 }).toBe('dma_buf.drained');
     expect(dmabuf.resv.isLocked).toBe(false);
     expect(revocableOf(dmabuf).mapCount).toBe(1);
     expect(bo.mapped).toBe(true);
@@ -225,7 +225,7 @@ describe('a GPU', () => {
         `${kind}-${index}`,
       );
     const workers = [start('gpu', GPU, 0), start('gpu', '0000:e1:00.0', 1), start('odp', NIC, 2)];
-    await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 10_000 }).toBeGreaterThan(20);
+    await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 30_000 }).toBeGreaterThan(20);
     const revoker = startTestWorker<string>(revokerUrl, machine, { dmabuf: dmabuf.ref, times: 200 }, 'revoker');
     expect(await revoker.result).toBe('done');
     atomicStore(machine.mem, control(machine).stop, 1);

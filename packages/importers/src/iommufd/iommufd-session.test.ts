@@ -79,7 +79,7 @@ describe('an iommufd importer', () => {
       { dmabuf: dmabuf.ref, kind: 'iommufd', count: 1 },
       'user',
     );
-    await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 10_000 }).toBeGreaterThan(10);
+    await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 30_000 }).toBeGreaterThan(10);
     for (let i = 0; i < 40; i++) {
       revoke(dmabuf);
       const before = pci.memory.cpuRead(0x2f000000000 + (1 << 20), dmabuf.size);

@@ -159,11 +159,11 @@ describe('an ODP importer', () => {
     });
     const { result } = startTestWorker<EngineReport>(engineUrl, machine, { dmabuf: dmabuf.ref, kind: 'odp' }, 'nic');
     await expect
-      .poll(() => machine.tasks().find(({ name }) => name === 'nic')?.waitingFor?.label, { timeout: 10_000 })
+      .poll(() => machine.tasks().find(({ name }) => name === 'nic')?.waitingFor?.label, { timeout: 30_000 })
       .toMatch(/fence/);
     expect(machine.mem.i32[control(machine).steps]).toBe(0);
     right.signal();
-    await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 10_000 }).toBeGreaterThan(3);
+    await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 30_000 }).toBeGreaterThan(3);
     atomicStore(machine.mem, control(machine).stop, 1);
     expect((await result).outcomes).toEqual({ ok: expect.any(Number) });
     dmabuf.put();
@@ -184,7 +184,7 @@ describe('an ODP importer on a thread of its own', () => {
         `nic-${index}`,
       ),
     );
-    await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 10_000 }).toBeGreaterThan(20);
+    await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 30_000 }).toBeGreaterThan(20);
     for (let i = 0; i < 60; i++) {
       revoke(dmabuf);
       expect(dmabuf.attachments().flatMap((attachment) => attachment.tables())).toEqual([]);

@@ -8,7 +8,7 @@ import { attach, buffer, control, NIC, NIC2, pciOf, steps } from '#dist/testing/
 
 const engineUrl = new URL(import.meta.resolve('#dist/testing/engine.test-worker.js'));
 const revokerUrl = new URL(import.meta.resolve('#dist/testing/revoker.test-worker.js'));
-const UNTIL = { timeout: 15_000, interval: 2 };
+const UNTIL = { timeout: 30_000, interval: 2 };
 const KINDS = ['odp', 'revocable-pinned', 'iommufd', 'gpu'] as const satisfies readonly ImporterKind[];
 
 /** Starts an engine that stands still somewhere, terminates it there and reaps it; returns the locks it held. */
