@@ -1,10 +1,11 @@
-import { prepareUdmabuf, registerDrm } from '@dmabuf-emu/exporter-heap';
+import { prepareUdmabuf, registerDrm, registerHeaps } from '@dmabuf-emu/exporter-heap';
 import type { Machine } from '@dmabuf-emu/shm';
 import { behaviourTable } from './behaviours.ts';
 import { DRM_BEHAVIOUR } from './drm-behaviour.ts';
 import { addNodes } from './name-space.ts';
 import { DRM_NODES } from './nodes/drm-nodes.ts';
 import { DEBUG_NODES } from './nodes/debug-nodes.ts';
+import { heapNodes } from './nodes/heap-nodes.ts';
 import { PLAIN_NODES } from './nodes/plain-nodes.ts';
 import { UDMABUF_NODES } from './nodes/udmabuf-nodes.ts';
 import { SW_SYNC_BEHAVIOUR, SYNC_FILE_BEHAVIOUR } from './sync-behaviours.ts';
@@ -23,5 +24,6 @@ export function installFiles(machine: Machine): void {
   table.set('drm', () => DRM_BEHAVIOUR);
   registerDrm(machine);
   prepareUdmabuf(machine);
-  addNodes(machine, [...PLAIN_NODES, ...DEBUG_NODES, ...UDMABUF_NODES, ...DRM_NODES]);
+  registerHeaps(machine);
+  addNodes(machine, [...PLAIN_NODES, ...DEBUG_NODES, ...UDMABUF_NODES, ...heapNodes(machine), ...DRM_NODES]);
 }

@@ -1,3 +1,5 @@
+import { OomKill } from '@dmabuf-emu/exporter-heap';
+import { ProcessKilled } from '../../process/memory-signal.ts';
 import type { Process } from '../../process/process.ts';
 import type { Step } from '../language/scenario.ts';
 import { failureOf } from '../ops/failure.ts';
@@ -19,6 +21,7 @@ export function runStep(process: Process, step: Step, variables: Variables): Ste
   try {
     operation.run(call);
   } catch (error) {
+    if (error instanceof OomKill) throw new ProcessKilled(error.message);
     call.keep(-1n);
     return { answer: { ...call.answer, ...failureOf(error) }, kept: call.kept };
   }
