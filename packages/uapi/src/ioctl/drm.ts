@@ -15,6 +15,7 @@ import {
 } from '../abi/drm.ts';
 import type { UserMemory } from '../process/user-memory.ts';
 import { drmCommand, type DrmCommand, drmTable } from './drm-table.ts';
+import { SYNCOBJ_COMMANDS } from './syncobj.ts';
 
 const COMMANDS: readonly DrmCommand[] = [
   drmCommand(DRM_IOCTL_VERSION, ({ drm, call, args }) => {
@@ -64,7 +65,7 @@ const COMMANDS: readonly DrmCommand[] = [
 ];
 
 /** The ioctls of DRM devices. @kernel drm_ioctl */
-export const drmIoctl = drmTable(COMMANDS);
+export const drmIoctl = drmTable([...COMMANDS, ...SYNCOBJ_COMMANDS]);
 
 /** Copies as much of a text as there is room for; returns its whole length. @kernel drm_copy_field */
 function copyField(memory: UserMemory, address: bigint, room: bigint, text: string): bigint {
