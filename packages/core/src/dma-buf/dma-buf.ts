@@ -2,15 +2,16 @@ import { KernelError, type Machine } from '@dmabuf-emu/shm';
 import type { Device } from '../device/device.ts';
 import { FdTable } from '../fd/fd-table.ts';
 import { File } from '../fd/file.ts';
+import { noteFileHolder } from '../fd/internal/file-holders.ts';
 import { OpenFlags } from '../fd/open-flags.ts';
 import { registerFileOps } from '../fd/register-file-ops.ts';
-import { installFences } from '../fence/index.ts';
+import { installFences, noteCallbackHolder, noteFenceHolder } from '../fence/index.ts';
 import { Resv } from '../resv/index.ts';
 import type { DmaDirection } from '../sg/dma-direction.ts';
 import { Attachment } from './attachment.ts';
 import { type Exporter, exporterOf, type Importer } from './drivers.ts';
 import { attachDevice } from './internal/attach.ts';
-import { beginCpuAccess, endCpuAccess } from './internal/cpu-access.ts';
+import { beginCpuAccess, endCpuAccess, syncBuffer } from './internal/cpu-access.ts';
 import { detachAttachment } from './internal/detach.ts';
 import { DMA_BUF_FILE, exportBuffer, type ExportInfo } from './internal/export.ts';
 import { dmaBufFileOps } from './internal/file.ts';
@@ -19,8 +20,11 @@ import { listMembers } from './internal/list.ts';
 import { mmapFile, mmapRedirect, type MmapRequest } from './internal/mmap.ts';
 import { readName, writeName } from './internal/name.ts';
 import { reapBuffers } from './internal/reap.ts';
+import { allPollCallbacks } from './internal/poll.ts';
 import { DmaBufState } from './internal/state.ts';
 import { AttachmentStruct, DmaBufStruct as B } from './internal/structs.ts';
+import { exportSyncFile, importSyncFile } from './internal/sync-file.ts';
+import type { DmaBufEvent } from './internal/trace.ts';
 import { verifyBuffers } from './internal/verify.ts';
 import { vmap, vunmap } from './internal/vmap.ts';
 import type { KernelMapping } from './kernel-mapping.ts';
@@ -77,12 +81,15 @@ export class DmaBuf {
    * @throws KernelError EMFILE, ENOMEM; the caller keeps its reference then.
    */
   fd(flags = 0): number {
-    const table = FdTable.current(this.machine);
-    const { file } = this;
-    const fd = table.reserve({ cloexec: (flags & OpenFlags.CLOEXEC) !== 0 });
-    this.state.trace.emit('dma_buf_fd', this.ino, fd);
-    table.fill(fd, file);
+    const fd = FdTable.current(this.machine).reserve({ cloexec: (flags & OpenFlags.CLOEXEC) !== 0 });
+    this.installFd(fd);
     return fd;
+  }
+
+  /** Puts the buffer behind a descriptor that the caller reserved, which takes over the caller's reference. @kernel dma_buf_fd_install */
+  installFd(fd: number): void {
+    this.state.trace.emit('dma_buf_fd', this.ino, fd);
+    FdTable.current(this.machine).fill(fd, this.file);
   }
 
   /** Takes a reference; the caller must own one already. @kernel get_dma_buf */
@@ -102,7 +109,7 @@ export class DmaBuf {
    * @throws UsageError when this thread has not registered the exporter; the reference is kept then.
    */
   put(): void {
-    this.state.trace.emit('dma_buf_put', this.ino);
+    this.traceBuffer('dma_buf_put');
     this.file.put();
   }
 
@@ -212,6 +219,39 @@ export class DmaBuf {
     endCpuAccess(this, direction);
   }
 
+  /**
+   * What a program does around its accesses to mapped memory: begins one (waits for fences, READ for writers, WRITE for all), or
+   * ends it with END. @param flags see {@link SyncFlags}
+   * @locks resv not held
+   * @throws KernelError EINVAL for other flags; ERESTARTSYS; what the exporter throws
+   * @kernel DMA_BUF_IOCTL_SYNC
+   */
+  sync(flags: number): void {
+    syncBuffer(this, flags);
+  }
+
+  /**
+   * A descriptor for a sync_file of the fences that whoever reads (READ) or writes has to wait for, as they are now; of one that
+   * has ended when there are none.
+   * @param flags see {@link SyncFlags}; END does not count among them.
+   * @param copyOut is told the descriptor before anything is behind it; it may throw EFAULT.
+   * @throws KernelError EINVAL, EMFILE, ENOMEM, with nothing left behind
+   * @kernel DMA_BUF_IOCTL_EXPORT_SYNC_FILE
+   */
+  exportSyncFile(flags: number, copyOut?: (fd: number) => void): number {
+    return exportSyncFile(this, flags, copyOut);
+  }
+
+  /**
+   * Adds the fences of a sync_file to the buffer: those of a writer (WRITE) or of a reader.
+   * @locks resv not held
+   * @throws KernelError EINVAL for flags as {@link exportSyncFile} and for what is no sync_file, ENOMEM
+   * @kernel DMA_BUF_IOCTL_IMPORT_SYNC_FILE
+   */
+  importSyncFile(fd: number, flags: number): void {
+    importSyncFile(this, fd, flags);
+  }
+
   /** @kernel dma_buf_vmap @locks resv held @throws what the exporter throws; KernelError EINVAL when it has no vmap */
   vmap(): KernelMapping {
     return vmap(this);
@@ -242,6 +282,12 @@ export class DmaBuf {
     mmapRedirect(this, area, pageOffset);
   }
 
+  /** Records an event of the kernel's class dma_buf; for the core itself. */
+  traceBuffer(event: DmaBufEvent): void {
+    const { state } = this;
+    if (this.machine.trace.on) state.trace.emitBuffer(event, this.ino, B.expName.get(state.mem, this.#p), this.size);
+  }
+
   get #p(): number {
     return this.state.buffers.at(this.ref);
   }
@@ -263,6 +309,21 @@ export function prepareDmaBufs(machine: Machine): DmaBufState {
     machine.onReap('core.dma-buf', (task) => reapBuffers(state, task, open));
     machine.onVerify('core.dma-buf', (report) => verifyBuffers(state, report, open));
     registerFileOps(machine, dmaBufFileOps(open));
+    notePolls(state);
     return state;
   });
+}
+
+/** Declares to the machine's check what polls of buffers hold. */
+function notePolls(state: DmaBufState): void {
+  const { machine } = state;
+  noteCallbackHolder(machine, 'dma_buf.poll', (own) => {
+    for (const { callback } of allPollCallbacks(state)) own(callback);
+  });
+  noteFenceHolder(machine, 'dma_buf.poll', (hold) => {
+    for (const { heldFence } of allPollCallbacks(state)) if (heldFence !== 0) hold(heldFence);
+  });
+  noteFileHolder(machine, 'dma_buf.poll', () =>
+    [...allPollCallbacks(state)].map(({ heldFile }) => heldFile).filter((file) => file !== 0),
+  );
 }

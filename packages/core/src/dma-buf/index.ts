@@ -20,3 +20,5 @@ export { ModuleOwner } from './module-owner.ts';
 export { registerDrivers } from './register-drivers.ts';
 export { REVOCABLE_FIELDS, RevocableExport, type RevocableFields, type RevokeSteps, setRevokeBound } from './revoke.ts';
 export { type DmaBufRule } from './rules.ts';
+export { SyncFlags } from './sync-flags.ts';
+export { DmaBufTraceText } from './trace-text.ts';

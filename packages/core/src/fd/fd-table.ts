@@ -35,6 +35,9 @@ export interface FdEntry {
  * @kernel files_struct
  */
 export class FdTable {
+  /** What every task that has a process takes part in; set by the module that knows how. */
+  static prepare: (machine: Machine) => void = () => {};
+
   readonly machine: Machine;
   readonly ref: number;
 
@@ -84,6 +87,7 @@ export class FdTable {
     const { machine } = this;
     const before = TaskStruct.process.get(machine.mem, machine.taskAt);
     if (before === this.ref) return this;
+    FdTable.prepare(machine);
     if (before !== 0) new FdTable(machine, before).#checkDrop();
     const p = this.#p;
     if (P.users.load(machine.mem, p) === 0) P.users.store(machine.mem, p, 1);

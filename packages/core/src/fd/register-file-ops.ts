@@ -1,4 +1,5 @@
 import type { Machine } from '@dmabuf-emu/shm';
+import { FdTable } from './fd-table.ts';
 import { FILE_DRIVER, type FileOps } from './file-ops.ts';
 import { reapFiles } from './internal/reap-files.ts';
 import { verifyFiles } from './internal/verify-files.ts';
@@ -11,6 +12,12 @@ const PREPARED = Symbol('core.files');
 
 /** Makes a kind of file known in the calling thread; returns its machine-wide number. */
 export function registerFileOps(machine: Machine, ops: FileOps): number {
+  prepareFiles(machine);
+  return machine.drivers.register(FILE_DRIVER, ops.name, ops);
+}
+
+/** Makes the calling thread take part in cleaning up and checking files, once. */
+function prepareFiles(machine: Machine): void {
   machine.local(PREPARED, () => {
     machine.onReap('core.files', (task) => {
       reapPoll(machine, task);
@@ -22,5 +29,6 @@ export function registerFileOps(machine: Machine, ops: FileOps): number {
     noteFileHolder(machine, 'poll', () => polledFiles(machine));
     return true;
   });
-  return machine.drivers.register(FILE_DRIVER, ops.name, ops);
 }
+
+FdTable.prepare = prepareFiles;

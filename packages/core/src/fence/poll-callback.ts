@@ -4,14 +4,19 @@ import { PollHead } from '../fd/poll/poll-head.ts';
 import { defineFenceCallback, FenceCallback } from './callback.ts';
 import type { Fence } from './fence.ts';
 
-/** Words of the field: events to wake for while it is on a fence, word of the head, the callback, file to hold (0 for none). */
+/**
+ * Words of the field: events to wake for while it is on a fence, word of the head, the callback, file to hold (0 for none),
+ * task that it runs in.
+ */
 const ACTIVE = 0;
 const HEAD = 1;
 const CALLBACK = 2;
 const FILE = 3;
+const RUNNER = 4;
+const WORDS = 5;
 
 /** Field of a struct for a {@link PollCallback}. */
-export const pollCallback = (): WordsField => words(4);
+export const pollCallback = (): WordsField => words(WORDS);
 
 /**
  * Wakes a {@link PollHead} when a fence ends. Made once, put on one fence after the other; every thread has its code. A handle
@@ -84,13 +89,20 @@ export class PollCallback {
     const { i32 } = machine.mem;
     const head = new PollHead(machine, i32[at + HEAD]!, 'poll');
     const file = i32[at + FILE]!;
+    i32[at + RUNNER] = machine.tid;
     head.withLock(() => {
       head.wakeLocked(this.active);
+      i32[at + RUNNER] = 0;
       this.active = 0;
     });
     if (file === 0) return;
     fence?.put();
     File.of(machine, file).putAnywhere();
+  }
+
+  /** Does what a task that died in it has not done; the reference to the fence is lost. */
+  finishFor(dead: number): void {
+    if (this.machine.mem.i32[this.at + RUNNER] === dead) this.fire();
   }
 
   /** The file that it holds at the moment, 0 for none. For the machine's check. */

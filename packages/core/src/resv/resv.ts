@@ -9,6 +9,7 @@ import {
   describeAll,
   forEach,
   getFences,
+  getSingleton,
   setDeadlines,
   testSignaled,
   waitFences,
@@ -221,6 +222,16 @@ export class Resv {
   /** The unsignalled fences of a class and stronger; drop the reference on each. @kernel dma_resv_get_fences @throws KernelError ENOMEM */
   getFences(usage: ResvUsage): Fence[] {
     return getFences(resvTableOf(this.machine), this.ref, usage).map((ref) => Fence.of(this.machine, ref));
+  }
+
+  /**
+   * One fence, with a reference, that stands for the unsignalled fences of a class and stronger: the only one, or an array of
+   * them; undefined when there are none. An array must not be added to a reservation object.
+   * @kernel dma_resv_get_singleton @throws KernelError ENOMEM
+   */
+  getSingleton(usage: ResvUsage): Fence | undefined {
+    const ref = getSingleton(resvTableOf(this.machine), this.ref, usage);
+    return ref === 0 ? undefined : Fence.of(this.machine, ref);
   }
 
   /** Tells the issuers when the memory is needed, in nanoseconds of the machine's clock. @kernel dma_resv_set_deadline */

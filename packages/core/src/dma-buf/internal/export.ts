@@ -54,7 +54,7 @@ export function exportBuffer(state: DmaBufState, info: ExportInfo): number {
   state.listAdd(ref);
   const p = state.buffers.at(ref);
   const ino = B.ino.get(state.mem, p);
-  state.trace.emit('dma_buf_export', ino, B.expName.get(state.mem, p), size | 0, Math.floor(size / 2 ** 32));
+  state.trace.emitBuffer('dma_buf_export', ino, B.expName.get(state.mem, p), size);
   return ref;
 }
 

@@ -1,9 +1,12 @@
 import { KernelError } from '@dmabuf-emu/shm';
 import type { FileOps } from '../../fd/file-ops.ts';
 import { Seek } from '../../fd/open-flags.ts';
+import { PollEvents } from '../../fd/poll/poll-events.ts';
 import type { DmaBuf } from '../dma-buf.ts';
 import { DMA_BUF_FILE } from './export.ts';
+import { mmapArea } from './mmap.ts';
 import { showName } from './name.ts';
+import { pollBuffer } from './poll.ts';
 import { releaseBuffer } from './release.ts';
 
 /** How buffers behave as files. @kernel dma_buf_fops, dma_buf_dentry_ops */
@@ -20,6 +23,8 @@ export function dmaBufFileOps(open: (ref: number) => DmaBuf): FileOps {
     linkText: (file) => `/dmabuf:${showName(open(file.priv)) ?? ''}`,
     fdinfo: (file) => fdinfoLines(open(file.priv)),
     llseek: (file, offset, whence) => seek(open(file.priv), offset, whence),
+    poll: (file, table) => (file.priv === 0 ? PollEvents.ERR : pollBuffer(open(file.priv), table)),
+    mmap: (file, area) => mmapArea(open(file.priv), area),
   };
 }
 

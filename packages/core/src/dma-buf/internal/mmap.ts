@@ -10,18 +10,22 @@ export interface MmapRequest {
   readonly writable?: boolean;
 }
 
-/** mmap(2) on the buffer's descriptor. @kernel dma_buf_mmap_internal */
+/** mmap(2) on the buffer's descriptor. */
 export function mmapFile(dmabuf: DmaBuf, { offset, length, shared = true, writable = true }: MmapRequest): VmArea {
   if (offset < 0 || offset % PAGE_BYTES !== 0) {
     throw new KernelError('EINVAL', 'mmap', `offset must be a multiple of ${PAGE_BYTES}, got ${offset}`);
   }
   const info: VmAreaInfo = { pageOffset: offset / PAGE_BYTES, length, shared, writable };
+  requireMmap(dmabuf, 'dma_buf_mmap_internal');
+  return VmArea.map(dmabuf.file, info, (area) => mmapArea(dmabuf, area));
+}
+
+/** Puts the buffer behind an area of its own file. @kernel dma_buf_mmap_internal */
+export function mmapArea(dmabuf: DmaBuf, area: VmArea): void {
   const mmap = requireMmap(dmabuf, 'dma_buf_mmap_internal');
-  return VmArea.map(dmabuf.file, info, (area) => {
-    checkEnd(dmabuf, area.pageOffset, area.pages, 'dma_buf_mmap_internal');
-    dmabuf.state.trace.emit('dma_buf_mmap_internal', dmabuf.ino);
-    mmap(dmabuf, area);
-  });
+  checkEnd(dmabuf, area.pageOffset, area.pages, 'dma_buf_mmap_internal');
+  dmabuf.traceBuffer('dma_buf_mmap_internal');
+  mmap(dmabuf, area);
 }
 
 /** Puts the buffer behind an area that was to map another file. @kernel dma_buf_mmap @locks resv not held */
@@ -37,7 +41,7 @@ export function mmapRedirect(dmabuf: DmaBuf, area: VmArea, pageOffset: number): 
   checkEnd(dmabuf, pageOffset, area.pages, 'dma_buf_mmap');
   area.setFile(dmabuf.file);
   area.pageOffset = pageOffset;
-  dmabuf.state.trace.emit('dma_buf_mmap', dmabuf.ino);
+  dmabuf.traceBuffer('dma_buf_mmap');
   mmap(dmabuf, area);
 }
 

@@ -7,6 +7,7 @@ import { Attachment } from '../attachment.ts';
 import type { DmaBuf } from '../dma-buf.ts';
 import { damageBuffer } from './damage.ts';
 import { listMembers } from './list.ts';
+import { allPollCallbacks } from './poll.ts';
 import type { DmaBufState } from './state.ts';
 import { ATT_LISTED, AttachmentStruct as A, DmaBufStruct as B } from './structs.ts';
 
@@ -19,6 +20,7 @@ export type OpenBuffer = (ref: number) => DmaBuf;
  */
 export function reapBuffers(state: DmaBufState, dead: number, open: OpenBuffer): void {
   markDamaged(state, dead, open);
+  for (const callback of allPollCallbacks(state)) callback.finishFor(dead);
   for (const table of owned(state, 'tables', dead)) reapTable(state, table, dead, open);
   for (const attachment of owned(state, 'attachments', dead)) reapAttachment(state, attachment, dead, open);
 }

@@ -1,4 +1,6 @@
 import { i32, ref, struct, u53, words } from '@dmabuf-emu/shm';
+import { pollHead } from '../../fd/poll/poll-head.ts';
+import { pollCallback } from '../../fence/poll-callback.ts';
 
 /** Longest name of a buffer in bytes, without the NUL that ends it. @kernel DMA_BUF_NAME_LEN - 1 */
 export const MAX_NAME_BYTES = 31;
@@ -34,6 +36,10 @@ export const DmaBufStruct = struct('dma_buf', {
   /** Word of the completion that a revoker waits on, 0 for none; dead task after which the buffer is beyond use. */
   drainAt: i32(),
   damagedBy: i32(),
+  /** Where pollers wait, and what wakes those that wait to read and to write. @kernel poll, cb_in, cb_out */
+  poll: pollHead(),
+  pollIn: pollCallback(),
+  pollOut: pollCallback(),
 });
 
 /** What an attachment's flag word says; constant once it is made, but for LISTED. */

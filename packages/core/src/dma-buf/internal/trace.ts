@@ -5,8 +5,7 @@ import type { Machine } from '@dmabuf-emu/shm';
  *
  * | event | a | b | c | d |
  * |---|---|---|---|---|
- * | dma_buf_export | ino | id of exp_name | size, low 32 bits | size, high bits |
- * | dma_buf_mmap_internal, dma_buf_mmap, dma_buf_put | ino | | | |
+ * | dma_buf_export, dma_buf_mmap_internal, dma_buf_mmap, dma_buf_put | ino | id of exp_name | size, low 32 bits | size, high bits |
  * | dma_buf_dynamic_attach, dma_buf_detach | ino | attachment | id of dev_name | is_dynamic |
  * | dma_buf_fd, dma_buf_get | ino | fd | | |
  * | dma_buf_map_attachment, dma_buf_unmap_attachment | ino | attachment | table | direction |
@@ -45,6 +44,11 @@ export class DmaBufTrace {
   constructor(machine: Machine) {
     this.#machine = machine;
     if (machine.trace.on) for (const event of DMA_BUF_EVENTS) this.#ids.set(event, machine.trace.name(event));
+  }
+
+  /** An event of the kernel's class dma_buf. */
+  emitBuffer(event: DmaBufEvent, ino: number, expName: number, size: number): void {
+    this.emit(event, ino, expName, size | 0, Math.floor(size / 2 ** 32));
   }
 
   emit(event: DmaBufEvent, ino: number, b = 0, c = 0, d = 0): void {

@@ -1,4 +1,5 @@
 import { TaskKilled } from '@dmabuf-emu/shm';
+import { fenceArrayCreate } from '../../fence/array.ts';
 import { describe, setDeadline } from '../../fence/internal/status.ts';
 import { getFence, putFence } from '../../fence/internal/refs.ts';
 import { wait } from '../../fence/internal/wait.ts';
@@ -61,6 +62,18 @@ export function getFences(t: ResvTable, ref: number, usage: ResvUsage): number[]
     forget,
   );
   return found;
+}
+
+/** One fence for the unsignalled fences of a class and stronger, with a reference; 0 for none. @kernel dma_resv_get_singleton */
+export function getSingleton(t: ResvTable, ref: number, usage: ResvUsage): number {
+  const found = getFences(t, ref, usage);
+  if (found.length <= 1) return found[0] ?? 0;
+  return orUndo(
+    () => fenceArrayCreate(t.machine, found),
+    () => {
+      for (const fence of found) putFence(t.fences, fence);
+    },
+  );
 }
 
 /**

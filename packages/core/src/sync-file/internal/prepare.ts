@@ -1,8 +1,9 @@
 import type { Machine, VerifyBuilder } from '@dmabuf-emu/shm';
+import { fileTypeId } from '../../fd/file-ops.ts';
 import { FileStruct as F } from '../../fd/file-struct.ts';
 import { registerFileOps } from '../../fd/register-file-ops.ts';
 import { noteCallbackHolder, noteFenceHolder } from '../../fence/functions.ts';
-import { pollOf, SYNC_FILE_OPS } from './file-ops.ts';
+import { pollOf, SYNC_FILE, SYNC_FILE_OPS } from './file-ops.ts';
 import { SyncFileStruct as S } from './structs.ts';
 
 const PREPARED = Symbol('core.sync-file');
@@ -20,6 +21,12 @@ export function prepareSyncFiles(machine: Machine): void {
       for (const ref of slab.live())
         if (pollOf(machine, slab.at(ref)).callback !== 0) own(pollOf(machine, slab.at(ref)).callback);
     });
+    machine.onReap('core.sync-file', (dead) => {
+      for (const ref of slab.live()) {
+        const p = slab.tryAt(ref);
+        if (p !== 0) pollOf(machine, p).finishFor(dead);
+      }
+    });
     machine.onVerify('core.sync-file', (report) => verifySyncFiles(machine, report));
     return true;
   });
@@ -28,7 +35,9 @@ export function prepareSyncFiles(machine: Machine): void {
 /** Every sync_file belongs to a file. */
 function verifySyncFiles(machine: Machine, report: VerifyBuilder): void {
   const files = machine.slab(F);
-  const owned = new Set([...files.live()].map((ref) => F.priv.get(machine.mem, files.at(ref))));
+  const type = fileTypeId(machine, SYNC_FILE);
+  const mine = [...files.live()].map((ref) => files.at(ref)).filter((p) => F.type.get(machine.mem, p) === type);
+  const owned = new Set(mine.map((p) => F.priv.get(machine.mem, p)));
   report.count('sync_file', 0);
   for (const ref of machine.slab(S).live()) {
     report.count('sync_file', 1);

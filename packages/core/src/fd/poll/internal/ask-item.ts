@@ -24,7 +24,7 @@ export function askItem(machine: Machine, ref: number, depth: number, register?:
   const events = I.events.load(machine.mem, item);
   const table = new PollTable(events, register);
   const ready = file.type === EPOLL_FILE ? pollEpoll(file, table, depth) : pollFile(file, table);
-  file.put();
+  file.putAnywhere();
   return ready & events;
 }
 

@@ -20,7 +20,7 @@ export function dropWait(machine: Machine, entry: number): void {
   if (p === 0) return;
   const file = File.of(machine, E.file.get(machine.mem, p));
   removeEntry(machine, entry, 'poll_freewait');
-  file.put();
+  file.putAnywhere();
 }
 
 /** Undoes every {@link pollWait} of a task that left or died. */
