@@ -4,7 +4,7 @@ import { goal, ours, script } from '../lib/define.mjs';
 export const tables = [
   {
     id: 'cli-start',
-    title: 'command line, start to end of --help',
+    title: 'command line, start to first output and to end of --help',
     package: 'cli',
     goals: ['P29'],
     threads: 1,
@@ -15,7 +15,9 @@ export const tables = [
       ours('dmabuf-emu --help', 'start', 'commandLine', { args: ['--help'] }),
       ours('dmabuf-emu stress --help', 'start', 'commandLine', { args: ['stress', '--help'] }),
     ],
-    verdicts: [goal('P29', 'CLI start', 'dmabuf-emu --help', 'empty script', 'exit_ms', { atMost: 1.3 })],
+    verdicts: [
+      goal('P29', 'CLI start to first output', 'dmabuf-emu --help', 'empty script', 'first_output_ms', { atMost: 1.3 }),
+    ],
   },
   {
     id: 'workers-ready',
