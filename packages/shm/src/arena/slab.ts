@@ -132,6 +132,11 @@ export class Slab {
     return old !== -1 ? old : this.#gone(ref);
   }
 
+  /** Word of the slot with index `index`, which the caller knows to be live. */
+  placeOf(index: number): number {
+    return this.#slotAt(index);
+  }
+
   /** The current ref of the live slot at word `p`, which must be a slot of this slab with index known to the caller. */
   refOf(index: number): number {
     return ((this.#mem.i32[this.#slotAt(index)]! >>> INDEX_BITS) << INDEX_BITS) | index;

@@ -8,6 +8,8 @@ import type { Machine } from './machine.ts';
 export class Drivers {
   readonly #machine: Machine;
   readonly #ops = new Map<string, unknown[]>();
+  /** Numbers by kind and name; once given, they stay. */
+  readonly #ids = new Map<string, Map<string, number>>();
 
   constructor(machine: Machine) {
     this.#machine = machine;
@@ -24,7 +26,11 @@ export class Drivers {
 
   /** Machine-wide number (1 to 1000) of driver `name`, registered here or not. */
   id(kind: string, name: string): number {
-    return this.#machine.arena.dense(`driver:${kind}`, name);
+    let ids = this.#ids.get(kind);
+    if (ids === undefined) this.#ids.set(kind, (ids = new Map()));
+    let id = ids.get(name);
+    if (id === undefined) ids.set(name, (id = this.#machine.arena.dense(`driver:${kind}`, name)));
+    return id;
   }
 
   name(kind: string, id: number): string {

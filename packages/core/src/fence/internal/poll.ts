@@ -9,6 +9,11 @@ export function testFlag(t: FenceTable, p: number): boolean {
   return (atomicLoad(t.mem, p + STATE) & SIGNALED) !== 0;
 }
 
+/** A glance, which may be late: the flag is not set, and the driver has no say. */
+export function looksPending(t: FenceTable, p: number): boolean {
+  return (t.mem.i32[p + STATE]! & SIGNALED) === 0 && (t.caps(p) & CAP_SIGNALED) === 0;
+}
+
 /** The flag, else what the driver says; the driver's yes signals the fence. @kernel dma_fence_is_signaled */
 export function isSignaled(t: FenceTable, ref: number, p: number): boolean {
   if (testFlag(t, p)) return true;

@@ -23,6 +23,11 @@ export class ResvTable {
     this.endlessWalk = CORE_QUIRKS.has(machine, 'resv.endlessWalk');
   }
 
+  /** Word of the fence of an entry of a list that is locked. */
+  placeOf(entry: number): number {
+    return this.fences.slab.placeOf(entry & INDEX_MASK);
+  }
+
   /** The fence of an entry, whoever holds a reference to it. */
   fenceOf(entry: number): number {
     return this.fences.slab.refOf(entry & INDEX_MASK);
@@ -37,25 +42,26 @@ export function entryOf(fence: number, usage: ResvUsage): number {
   return (fence & INDEX_MASK) | (usage << USAGE_SHIFT);
 }
 
-let last: ResvTable | undefined;
+/** The table looked up last: a thread works with one machine, as a rule. */
+const last: { table: ResvTable | undefined } = { table: undefined };
 
 /** This thread's table of the machine's reservation objects. */
 export function resvTableOf(machine: Machine): ResvTable {
-  if (last !== undefined && last.machine === machine) return last;
-  last = makeTable(machine);
-  return last;
+  const { table } = last;
+  return table?.machine === machine ? table : lookUp(machine);
 }
 
-function makeTable(machine: Machine): ResvTable {
-  return machine.local(KEY, () => {
+function lookUp(machine: Machine): ResvTable {
+  last.table = machine.local(KEY, () => {
     const t = new ResvTable(machine);
     t.fences.holders.set('dma_resv', (hold) => holdAll(t, hold));
     machine.onVerify('dma_resv', (report) => verifyResvs(t, report));
     machine.onLeave('dma_resv', () => {
-      if (last === t) last = undefined;
+      if (last.table === t) last.table = undefined;
     });
     return t;
   });
+  return last.table;
 }
 
 function* lists(t: ResvTable): Generator<[ref: number, list: number]> {

@@ -1,7 +1,7 @@
 import { atomicStore, KernelError, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
 import { CAP_CONTAINER, FenceStruct as F } from '../../fence/internal/layout.ts';
 import { isLater } from '../../fence/internal/order.ts';
-import { isSignaled } from '../../fence/internal/poll.ts';
+import { isSignaled, looksPending } from '../../fence/internal/poll.ts';
 import { getFence, putFence } from '../../fence/internal/refs.ts';
 import { orUndo } from '../../internal/or-undo.ts';
 import type { ResvUsage } from '../usage.ts';
@@ -9,6 +9,7 @@ import { ENTRIES, MAX, NUM, ResvStruct as R } from './layout.ts';
 import { allocList, freeListMemory, publishList } from './list.ts';
 import { entryOf, type ResvTable, usageOf } from './table.ts';
 
+const CONTEXT = F.context.at;
 /** Least room that a list is made with. */
 const LEAST = 4;
 
@@ -82,16 +83,20 @@ export function add(t: ResvTable, p: number, fence: number, usage: ResvUsage): v
   }
 }
 
-/** Stores a fence, whose reference goes to the list. */
+/** Stores a fence, whose reference goes to the list: in place of one of its context, not weaker, that it is later than or equals. */
 function put(t: ResvTable, list: number, fence: number, fp: number, usage: ResvUsage): void {
   const { mem, fences, machine } = t;
   if (list === 0) machine.diag.bug('resv-unreserved', 'dma_resv_add_fence without any dma_resv_reserve_fences');
   const num = mem.i32[list + NUM]!;
+  const context = mem.i32[fp + CONTEXT]!;
   for (let i = 0; i < num; i++) {
     const entry = mem.i32[list + ENTRIES + i]!;
+    const op = t.placeOf(entry);
+    const sameContext = mem.i32[op + CONTEXT] === context;
+    if (!sameContext && looksPending(fences, op)) continue;
     const old = t.fenceOf(entry);
-    const op = fences.slab.at(old);
-    if (!supersedes(t, fence, fp, usage, old, op, usageOf(entry)) && !isSignaled(fences, old, op)) continue;
+    const isSuperseded = sameContext && usageOf(entry) >= usage && (old === fence || isLater(fences, fp, op));
+    if (!isSuperseded && !isSignaled(fences, old, op)) continue;
     syncPoint('resv.replace', list + ENTRIES + i);
     atomicStore(mem, list + ENTRIES + i, entryOf(fence, usage));
     putFence(fences, old);
@@ -127,21 +132,6 @@ export function replace(t: ResvTable, p: number, context: number, replacement: n
 export function resetReservation(t: ResvTable, p: number): void {
   const list = R.list.get(t.mem, p);
   if (list !== 0) t.mem.i32[list + MAX] = t.mem.i32[list + NUM]!;
-}
-
-/** Whether a new fence makes an old entry needless: same context, not weaker, later or the same. */
-function supersedes(
-  t: ResvTable,
-  fence: number,
-  fp: number,
-  usage: ResvUsage,
-  old: number,
-  op: number,
-  oldUsage: ResvUsage,
-): boolean {
-  const { mem } = t;
-  if (F.context.get(mem, op) !== F.context.get(mem, fp) || oldUsage < usage) return false;
-  return old === fence || isLater(t.fences, fp, op);
 }
 
 function roundUpPow2(n: number): number {
