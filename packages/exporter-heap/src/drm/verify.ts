@@ -1,5 +1,5 @@
 import { DmaBuf, dmaBufs, noteFenceHolder, noteFileHolder } from '@dmabuf-emu/core';
-import { type Machine, type VerifyBuilder } from '@dmabuf-emu/shm';
+import { type Machine, UsageError, type VerifyBuilder } from '@dmabuf-emu/shm';
 import { registerHolder } from '../memory/index.ts';
 import { DrmDevice } from './device/device.ts';
 import { DRM_DRIVERS } from './device/drivers.ts';
@@ -24,10 +24,9 @@ export function registerDrmHolders(machine: Machine): void {
 
 /** Proves on a quiet machine that handles, objects, names, offsets and dma-bufs agree. */
 export function verifyDrm(machine: Machine, report: VerifyBuilder): void {
-  const found =
-    machine.tainted || machine.tasks().some(({ state }) => state === 'dead')
-      ? (text: string) => report.damage('drm', text)
-      : (text: string) => report.error(text);
+  const hurt = machine.tainted || machine.tasks().some(({ state }) => state === 'dead');
+  const found = (text: string): void => (hurt ? report.damage('drm', text) : report.error(text));
+  const lost = (text: string): void => (hurt ? report.damage('drm', text) : report.leak('drm', text));
   const handles = countHandles(machine, report);
   const exports = countExports(machine);
   const offsets = countOffsets(machine);
@@ -40,7 +39,7 @@ export function verifyDrm(machine: Machine, report: VerifyBuilder): void {
     if (own !== handleCount) found(`${text} has ${own} handles, by count ${handleCount}`);
     const known = (own > 0 ? 1 : 0) + (exports.get(ref) ?? 0);
     if (refs < known) found(`${text} has ${refs} references, but ${known} are known`);
-    if (known === 0) report.leak('drm', `${text} has neither handle nor dma-buf`);
+    if (known === 0) lost(`${text} has neither handle nor dma-buf`);
     if (offsets.get(ref) !== 1) found(`${text} has ${offsets.get(ref) ?? 0} fake offsets`);
     if (name !== 0 && gem.device.names.find(name) !== ref) found(`${text} is not what its name ${name} stands for`);
   }
@@ -61,9 +60,19 @@ function countHandles(machine: Machine, report: VerifyBuilder): Map<number, numb
 function countExports(machine: Machine): Map<number, number> {
   const counts = new Map<number, number>();
   for (const dmabuf of dmaBufs(machine)) {
-    if (dmabuf.exporter === drmExporter) counts.set(dmabuf.priv, (counts.get(dmabuf.priv) ?? 0) + 1);
+    if (isOurs(dmabuf)) counts.set(dmabuf.priv, (counts.get(dmabuf.priv) ?? 0) + 1);
   }
   return counts;
+}
+
+/** A buffer whose exporter this thread does not know is of somebody else. */
+function isOurs(dmabuf: DmaBuf): boolean {
+  try {
+    return dmabuf.exporter === drmExporter;
+  } catch (error) {
+    if (error instanceof UsageError) return false;
+    throw error;
+  }
 }
 
 /** Places in the lists of fake offsets of each object. */

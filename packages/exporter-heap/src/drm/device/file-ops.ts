@@ -1,5 +1,5 @@
 import { File, type FileOps, registerFileOps } from '@dmabuf-emu/core';
-import { KernelError, type Machine } from '@dmabuf-emu/shm';
+import { isKernelError, KernelError, type Machine } from '@dmabuf-emu/shm';
 import { orUndo } from '../../internal/undo.ts';
 import { GemObject } from '../gem/gem-object.ts';
 import { releaseHandle } from '../gem/handle.ts';
@@ -43,10 +43,22 @@ export function openDrm(machine: Machine, driver: DrmDriverName, { render = fals
 /** Objects, sync objects, fences: in this order. @kernel drm_file_free */
 function release(file: File): void {
   const open = OpenFile.of(file);
-  for (const [handle, gem] of open.objects.entries()) releaseHandle(open, handle, GemObject.of(open.machine, gem));
+  for (const [handle, gem] of open.objects.entries()) closeHandle(open, handle, gem);
   closeSyncobjs(open);
   endFences(open);
+  for (const table of [open.objects, open.syncobjs, open.fences]) table.destroy();
   open.machine.slab(F).free(open.ref, 'drm_file_free');
+}
+
+/** A close cannot fail: an object whose locks died with a task stays behind. */
+function closeHandle(open: OpenFile, handle: number, gem: number): void {
+  const { machine } = open;
+  try {
+    releaseHandle(open, handle, GemObject.of(machine, gem));
+  } catch (error) {
+    if (!isKernelError(error, 'EOWNERDEAD')) throw error;
+    machine.diag.info('drm-lost', `handle ${handle} of a file of ${pathOf(open)} stays behind: ${error.message}`);
+  }
 }
 
 /** @kernel DEFINE_DRM_GEM_FOPS */

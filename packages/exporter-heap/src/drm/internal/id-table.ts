@@ -1,11 +1,15 @@
-import { KernelError, kmemSlab, type Machine, type WordsField, words } from '@dmabuf-emu/shm';
+import { i32, KernelError, kmemSlab, type Machine, ref, struct, type WordsField, words } from '@dmabuf-emu/shm';
+import { orUndo } from '../../internal/undo.ts';
 import { withSpin } from '../../internal/with-spin.ts';
 
-/** Words of the field: its lock, the block of values, how many fit in it. */
+/** Values of a table: words 1 to `size` of a block. Found by one word, so that a task that dies half-way leaves it whole. */
+const IdBlockStruct = struct('idr_layer', { size: i32(), block: ref() });
+const B = IdBlockStruct;
+
+/** Words of the field: its lock, its values. */
 const LOCK = 0;
-const BLOCK = 1;
-const SIZE = 2;
-const FIELD_WORDS = 3;
+const VALUES = 1;
+const FIELD_WORDS = 2;
 
 const FIRST_SIZE = 15;
 /** Most ids of a table: what fits in the largest block. */
@@ -93,19 +97,23 @@ export class IdTable {
 
   /** Gives the memory back; nobody else may use the table any more. @kernel idr_destroy */
   destroy(): void {
-    const { mem } = this.#machine;
-    const block = mem.i32[this.#at + BLOCK]!;
-    if (block !== 0) kmemSlab(this.#machine, this.#size).free(block, 'idr_destroy');
-    mem.i32[this.#at + SIZE] = 0;
-    mem.i32[this.#at + BLOCK] = 0;
+    this.#free(this.#values, 'idr_destroy');
+    this.#machine.mem.i32[this.#at + VALUES] = 0;
+  }
+
+  get #values(): number {
+    return this.#machine.mem.i32[this.#at + VALUES]!;
   }
 
   get #size(): number {
-    return this.#machine.mem.i32[this.#at + SIZE]!;
+    const values = this.#values;
+    return values === 0 ? 0 : B.size.get(this.#machine.mem, this.#machine.slab(B).at(values));
   }
 
   #word(id: number): number {
-    return kmemSlab(this.#machine, this.#size).at(this.#machine.mem.i32[this.#at + BLOCK]!) + id;
+    const p = this.#machine.slab(B).at(this.#values);
+    const { mem } = this.#machine;
+    return kmemSlab(this.#machine, B.size.get(mem, p)).at(B.block.get(mem, p)) + id;
   }
 
   #value(id: number): number {
@@ -116,7 +124,7 @@ export class IdTable {
     this.#machine.mem.i32[this.#word(id)] = value;
   }
 
-  /** Makes room for `id`. The block's words 1 to size are the ids. */
+  /** Makes room for `id`. */
   #grow(id: number, site: string): void {
     const size = this.#size;
     if (id <= size) return;
@@ -125,16 +133,33 @@ export class IdTable {
     let wanted = Math.max(size, FIRST_SIZE);
     while (wanted < id) wanted = wanted * 2 + 1;
     const { mem } = this.#machine;
-    const slab = kmemSlab(this.#machine, wanted);
-    const block = slab.alloc(site);
-    const old = mem.i32[this.#at + BLOCK]!;
-    if (old !== 0) {
-      const from = this.#word(1);
-      mem.i32.copyWithin(slab.at(block) + 1, from, from + size);
-    }
-    mem.i32[this.#at + BLOCK] = block;
-    mem.i32[this.#at + SIZE] = wanted;
-    if (old !== 0) kmemSlab(this.#machine, size).free(old, site);
+    const before = this.#values;
+    const from = before === 0 ? 0 : this.#word(1);
+    const values = this.#allocate(wanted, site);
+    const block = B.block.get(mem, this.#machine.slab(B).at(values));
+    if (before !== 0) mem.i32.copyWithin(kmemSlab(this.#machine, wanted).at(block) + 1, from, from + size);
+    mem.i32[this.#at + VALUES] = values;
+    this.#free(before, site);
+  }
+
+  #allocate(size: number, site: string): number {
+    const slab = this.#machine.slab(B);
+    const { mem } = this.#machine;
+    const values = slab.alloc(site);
+    B.size.set(mem, slab.at(values), size);
+    orUndo(
+      () => B.block.set(mem, slab.at(values), kmemSlab(this.#machine, size).alloc(site)),
+      () => slab.free(values, site),
+    );
+    return values;
+  }
+
+  #free(values: number, site: string): void {
+    if (values === 0) return;
+    const { mem } = this.#machine;
+    const p = this.#machine.slab(B).at(values);
+    kmemSlab(this.#machine, B.size.get(mem, p)).free(B.block.get(mem, p), site);
+    this.#machine.slab(B).free(values, site);
   }
 
   #locked<T>(fn: () => T): T {

@@ -69,14 +69,12 @@ export class Syncobj extends FencePlace {
     fenceGet(machine, fence);
     let before = this.withLock(() => {
       const prev = S.fence.load(machine.mem, this.p);
-      fenceChainInit(machine, node, prev, fence, point);
-      // Ours is one reference; that of the object is the node's now.
-      fenceGet(machine, prev);
+      fenceChainInit(machine, node, fenceGet(machine, prev), fence, point);
       S.fence.store(machine.mem, this.p, node);
       this.#submitted();
       return prev;
     });
-    // Points that have passed are dropped on the way.
+    // That reference was the object's. Points that have passed are dropped on the way.
     while (before !== 0) before = fenceChainWalk(machine, before);
   }
 

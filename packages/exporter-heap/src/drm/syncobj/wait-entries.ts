@@ -96,12 +96,15 @@ export class WaitEntry {
     });
   }
 
-  /** Wakes the task; the object's lock is held and its fence has changed. @kernel syncobj_wait_syncobj_func */
-  submitted(): boolean {
-    if (!this.look()) return false;
+  /** It is on no list any more; wakes the task. @locks the object's lock held */
+  unlisted(): void {
     W.listed.set(this.machine.mem, this.#p, 0);
+    this.wake();
+  }
+
+  /** Has the task look again at what it waits for. */
+  wake(): void {
     wakeWord(this.machine, this.callback.arg);
-    return true;
   }
 
   /** Takes it off everything and frees it; the reference to the object is the caller's now. @kernel drm_syncobj_remove_wait */
@@ -118,9 +121,9 @@ export class WaitEntry {
   }
 }
 
-/** Tells those whose point has come. @locks the object's lock held */
+/** Tells those whose point has come. @locks the object's lock held @kernel syncobj_wait_syncobj_func */
 export function submitToWaits(syncobj: FencePlace): void {
-  unlinkWaits(syncobj, (entry) => entry.submitted());
+  unlinkWaits(syncobj, (entry) => entry.look());
 }
 
 /** Takes entries off the list that `leaves` says yes to. @locks the object's lock held */
@@ -129,8 +132,13 @@ function unlinkWaits({ machine, p }: FencePlace, leaves: (entry: WaitEntry) => b
   let link = p + S.waits.at;
   for (let ref = atomicLoad(mem, link); ref !== 0; ref = mem.i32[link]!) {
     const next = machine.slab(W).at(ref) + W.next.at;
-    if (leaves(new WaitEntry(machine, ref))) mem.i32[link] = mem.i32[next]!;
-    else link = next;
+    const entry = new WaitEntry(machine, ref);
+    if (!leaves(entry)) {
+      link = next;
+      continue;
+    }
+    mem.i32[link] = mem.i32[next]!;
+    entry.unlisted();
   }
 }
 

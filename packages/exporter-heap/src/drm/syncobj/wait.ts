@@ -200,7 +200,10 @@ function freeEntry(entry: WaitEntry): void {
   Syncobj.of(machine, syncobj.ref).put();
 }
 
-/** Ends what a dead task waited for. */
+/** Ends what a dead task waited for, and wakes those whom it was about to wake. */
 export function reapWaits(machine: Machine, dead: number): void {
-  for (const entry of waitEntries(machine)) if (entry.task === dead) freeEntry(entry);
+  for (const entry of waitEntries(machine)) {
+    if (entry.task === dead) freeEntry(entry);
+    else entry.wake();
+  }
 }
