@@ -1,10 +1,10 @@
-import { type ErrnoName, type Machine, TaskKilled } from '@dmabuf-emu/shm';
+import { type ErrnoName, KernelError, type Machine, TaskKilled } from '@dmabuf-emu/shm';
 import { FenceCallback } from './callback.ts';
 import type { Fence } from './fence.ts';
 import { enter, makeClosure } from './internal/closures.ts';
 import { create, type FenceInit, privateStub, stub } from './internal/create.ts';
 import { setError } from './internal/error.ts';
-import { CAP_CONTAINER, MAX_ERRNO, SIGNALED, STATE } from './internal/layout.ts';
+import { CAP_CONTAINER, MAX_ERRNO, REF_SHIFT, SIGNALED, STATE } from './internal/layout.ts';
 import { takeClosure } from './internal/mailbox.ts';
 import { contextAlloc, isLater, laterOf } from './internal/order.ts';
 import { enable, isSignaled, testFlag } from './internal/poll.ts';
@@ -44,6 +44,13 @@ export function fenceContextAlloc(machine: Machine, count = 1): number {
 /** A fence with one reference, without a right to signal. @kernel dma_fence_init @throws KernelError ENOMEM */
 export function fenceCreate(machine: Machine, init: FenceInit): number {
   return create(tableOf(machine), init);
+}
+
+/** Whether it is a fence and not one in the making; null is allowed. @kernel dma_fence_was_initialized */
+export function fenceWasInitialized(machine: Machine, ref: number): boolean {
+  const t = tableOf(machine);
+  const p = t.slab.tryAt(ref);
+  return p !== 0 && t.mem.i32[p + STATE]! >>> REF_SHIFT !== 0;
 }
 
 /** Takes a reference; null is allowed. @kernel dma_fence_get */
@@ -104,7 +111,7 @@ export function fenceEnableSignaling(machine: Machine, ref: number): void {
  * A {@link FenceCallback} runs in the signaller's thread, in order. A plain function runs there too when that is the calling
  * thread, otherwise in the calling thread: when it next enters a fence function without locks, or in its event loop, which
  * is kept alive for it.
- * @throws KernelError ENOMEM for a function; EINVAL after a WARN for a callback that is on a fence already.
+ * @throws KernelError ENOMEM for a function; EINVAL after a WARN for null and for a callback that is on a fence already.
  * @kernel dma_fence_add_callback
  */
 export function fenceAddCallback(
@@ -113,6 +120,7 @@ export function fenceAddCallback(
   callback: FenceCallback | ((fence: Fence) => void),
 ): boolean {
   const t = tableOf(machine);
+  if (ref === 0 || callback === undefined || callback === null) refuseNull(machine, ref);
   enter(t);
   const p = t.slab.at(ref);
   if (callback instanceof FenceCallback) return addCallback(t, ref, p, callback.ref);
@@ -121,6 +129,12 @@ export function fenceAddCallback(
   const added = addCallback(t, ref, p, cb);
   if (!added) takeClosure(t, cb);
   return added;
+}
+
+function refuseNull(machine: Machine, ref: number): never {
+  const what = ref === 0 ? 'a null fence' : 'no callback';
+  machine.diag.warn('fence-null', `dma_fence_add_callback with ${what}`);
+  throw new KernelError('EINVAL', 'dma_fence_add_callback', `needs a fence and a callback, got ${what}`);
 }
 
 /** Takes a callback off; true: it has not run and will not. @kernel dma_fence_remove_callback */

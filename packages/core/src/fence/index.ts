@@ -50,6 +50,7 @@ export {
   fenceWait,
   fenceWaitAny,
   fenceWaitAsync,
+  fenceWasInitialized,
   type FenceWaitOptions,
   installFences,
   noteCallbackHolder,
@@ -57,7 +58,15 @@ export {
 } from './functions.ts';
 export { type FenceInit } from './internal/create.ts';
 export { type WaitAnyResult } from './internal/wait-any.ts';
-export { fenceGetStatusLocked, fenceIsSignaledLocked, fenceLock, fenceSignalLocked, fenceUnlock } from './locked.ts';
+export {
+  fenceAssertHeld,
+  fenceGetStatusLocked,
+  fenceIsSignaledLocked,
+  fenceLock,
+  fenceSignalLocked,
+  fenceUnlock,
+} from './locked.ts';
 export { defineFenceOps, type FenceDriver, type FenceOps } from './ops.ts';
+export { fenceBeginSignalling, fenceEndSignalling } from './signalling.ts';
 export { SignalRight } from './signal-right.ts';
 export { fenceDedup, fenceUnwrap, fenceUnwrapMerge, mergeFences } from './unwrap.ts';

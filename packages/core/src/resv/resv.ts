@@ -1,6 +1,15 @@
-import { KernelError, type Machine, TaskKilled, type WwAcquireCtx, type WwMutex, wwMutexOf } from '@dmabuf-emu/shm';
+import {
+  KernelError,
+  type Machine,
+  RESERVATION_WW_CLASS,
+  TaskKilled,
+  type WwAcquireCtx,
+  type WwMutex,
+  wwMutexOf,
+} from '@dmabuf-emu/shm';
 import { Fence } from '../fence/fence.ts';
 import { enter } from '../fence/internal/closures.ts';
+import type { FenceTable } from '../fence/internal/table.ts';
 import { ResvCursor } from './cursor.ts';
 import { ResvStruct as R } from './internal/layout.ts';
 import { freeList } from './internal/list.ts';
@@ -14,6 +23,7 @@ import {
   testSignaled,
   waitFences,
 } from './internal/read.ts';
+import { ResvLockedCursor } from './locked-cursor.ts';
 import { resvTableOf } from './internal/table.ts';
 import { add, replace, reserve, resetReservation } from './internal/write.ts';
 import type { ResvUsage } from './usage.ts';
@@ -36,11 +46,14 @@ export class Resv {
   readonly ref: number;
   readonly #p: number;
   readonly #lock: WwMutex;
+  readonly #fences: FenceTable;
 
   private constructor(machine: Machine, ref: number) {
     this.machine = machine;
     this.ref = ref;
-    this.#p = resvTableOf(machine).slab.at(ref);
+    const t = resvTableOf(machine);
+    this.#p = t.slab.at(ref);
+    this.#fences = t.fences;
     this.#lock = wwMutexOf(machine, this.#p, R.lock);
   }
 
@@ -67,21 +80,25 @@ export class Resv {
    * @throws KernelError EDEADLK, EALREADY with a context; EOWNERDEAD when its owner died.
    */
   lock(ctx?: WwAcquireCtx): void {
+    this.#checkLock('dma_resv_lock', ctx);
     this.#lock.lock(ctx);
   }
 
   /** @kernel dma_resv_lock_interruptible @throws KernelError as {@link lock}, and EINTR. */
   lockInterruptible(ctx?: WwAcquireCtx): void {
+    this.#checkLock('dma_resv_lock_interruptible', ctx);
     this.#lock.lockInterruptible(ctx);
   }
 
   /** After EDEADLK on this one, with no lock of `ctx` held. @kernel dma_resv_lock_slow */
   lockSlow(ctx: WwAcquireCtx): void {
+    this.#checkLock('dma_resv_lock_slow', ctx);
     this.#lock.lockSlow(ctx);
   }
 
   /** @kernel dma_resv_lock_slow_interruptible @throws KernelError EINTR */
   lockSlowInterruptible(ctx: WwAcquireCtx): void {
+    this.#checkLock('dma_resv_lock_slow_interruptible', ctx);
     this.#lock.lockSlowInterruptible(ctx);
   }
 
@@ -190,6 +207,11 @@ export class Resv {
     forEach(resvTableOf(this.machine), this.#p, usage, (ref, own) => visit(Fence.of(this.machine, ref), own));
   }
 
+  /** Walks the fences of a class and stronger with the lock held; see {@link ResvLockedCursor}. @kernel dma_resv_for_each_fence */
+  locked(usage: ResvUsage): ResvLockedCursor {
+    return new ResvLockedCursor(this.machine, this.ref, usage);
+  }
+
   /** Walks the unsignalled fences of a class and stronger; see {@link ResvCursor}. @kernel dma_resv_for_each_fence_unlocked */
   unlocked(usage: ResvUsage): ResvCursor {
     enter(resvTableOf(this.machine).fences);
@@ -243,6 +265,14 @@ export class Resv {
   describe(): string {
     this.#requireHeld('dma_resv_describe');
     return describeAll(resvTableOf(this.machine), this.#p);
+  }
+
+  /** Reports who must not take the lock, and contexts of another class. */
+  #checkLock(call: string, ctx: WwAcquireCtx | undefined): void {
+    if (this.#fences.signalling)
+      this.machine.diag.lockdep('fence-critical', `${call} in a section that other fences wait for`);
+    if (ctx !== undefined && ctx.wwClass.name !== RESERVATION_WW_CLASS.name)
+      this.machine.diag.warn('ww-class', `${call} with a context of ${ctx.wwClass.name}`);
   }
 
   /** The kernel only asserts; going on without the lock would damage the list here, so the call is refused. */

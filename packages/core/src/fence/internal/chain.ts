@@ -22,6 +22,7 @@ export function allocChain(t: FenceTable): number {
       const base = t.slab.allocRaw(SITE);
       N.base.set(mem, n, base);
       F.priv.set(mem, t.slab.at(base), slot);
+      F.state.set(mem, t.slab.at(base), 0);
       C.func.set(mem, t.callbacks.at(cb), t.containers.chainFunc);
       C.arg.set(mem, t.callbacks.at(cb), base);
       return base;

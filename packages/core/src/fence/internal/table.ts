@@ -66,6 +66,8 @@ export class FenceTable {
   pumping = false;
   /** A drain of the mailbox waits for the task to drop its locks. */
   drainQueued = false;
+  /** This thread is in a section that must be run through for fences to be signalled. @kernel dma_fence_begin_signalling */
+  signalling = false;
   /** Subsystems that hold references to fences in the arena, for the check. */
   readonly holders: Map<string, (hold: (ref: number) => void) => void> = new Map();
   /** Subsystems that own callbacks in the arena, for the check. */

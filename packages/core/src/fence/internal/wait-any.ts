@@ -48,7 +48,7 @@ export function waitAny(
   }
 }
 
-/** Puts a wake-up on each fence, noting it in `added`, and sleeps. */
+/** Puts a wake-up on each fence, noting it in `added`, and sleeps. All memory is there before the first is asked for. */
 function waitQueued(
   t: FenceTable,
   refs: readonly number[],
@@ -58,25 +58,29 @@ function waitQueued(
 ): WaitAnyResult {
   const { machine, mem } = t;
   const event = eventWord(t);
-  for (let i = 0; i < refs.length; i++) {
-    const cb = t.callbacks.alloc(CALL);
-    added.push(cb);
-    const c = t.callbacks.at(cb);
-    C.func.set(mem, c, FUNC_WAKE);
-    C.task.set(mem, c, machine.tid);
-    C.arg.set(mem, c, event);
-    if (!addCallback(t, refs[i]!, t.slab.at(refs[i]!), cb)) return { remainingMs: timeoutMs, index: i };
-  }
+  for (let i = 0; i < refs.length; i++) added.push(makeWakeUp(t, event));
+  const refused = refs.findIndex((ref, i) => !addCallback(t, ref, t.slab.at(ref), added[i]!));
+  if (refused >= 0) return { remainingMs: timeoutMs, index: refused };
   const end = timeoutMs === Number.POSITIVE_INFINITY ? timeoutMs : machine.clock.nowMs() + timeoutMs;
   for (let left = timeoutMs; left > 0; left = remaining(t, end)) {
     const seen = atomicLoad(mem, event);
     const index = refs.findIndex((ref) => testFlag(t, t.slab.at(ref)));
     if (index >= 0) return { remainingMs: left, index };
-    if (interruptible && machine.signalPending) throw interrupted(CALL);
-    if (machine.spin.whileEqual(mem, event, seen)) continue;
-    machine.wait(event, seen, CALL, left === Number.POSITIVE_INFINITY ? FOREVER : left, interruptible);
+    if (!machine.spin.whileEqual(mem, event, seen))
+      machine.wait(event, seen, CALL, left === Number.POSITIVE_INFINITY ? FOREVER : left, interruptible);
+    if (interruptible && machine.signalPending && remaining(t, end) > 0) throw interrupted(CALL);
   }
   return { remainingMs: 0, index: -1 };
+}
+
+/** A callback that counts the word `event` up. @throws KernelError ENOMEM */
+function makeWakeUp(t: FenceTable, event: number): number {
+  const cb = t.callbacks.alloc(CALL);
+  const c = t.callbacks.at(cb);
+  C.func.set(t.mem, c, FUNC_WAKE);
+  C.task.set(t.mem, c, t.machine.tid);
+  C.arg.set(t.mem, c, event);
+  return cb;
 }
 
 function removeAll(t: FenceTable, refs: readonly number[], added: readonly number[]): void {

@@ -15,8 +15,12 @@ export function checkTimeout(t: FenceTable, call: string, timeoutMs: number): vo
   throw new KernelError('EINVAL', call, `the timeout must not be below 0, got ${timeoutMs}`);
 }
 
-/** Reports a task that is about to sleep with a fence's lock held. @kernel might_sleep */
+/**
+ * Reports a task that is about to wait for a fence where it must not: with a fence's lock held, or on the way to signal one.
+ * @kernel might_sleep, __dma_fence_might_wait
+ */
 export function mightSleep(t: FenceTable, call: string): void {
+  if (t.signalling) t.machine.diag.lockdep('fence-critical', `${call} in a section that other fences wait for`);
   if (bitSpinDepth(t.machine) > 0)
     t.machine.diag.lockdep('sleep-in-atomic', `${call} may sleep, called with a spin lock held`);
 }
