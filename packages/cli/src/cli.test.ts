@@ -67,6 +67,12 @@ describe('usage', () => {
     [['stress', '--scenario', 'none.yaml'], /none\.yaml: cannot be read/],
     [['stress', '--importers', 'odp=60'], /importers: expected at most \d+ importers, got 60/],
     [['trace', 'none.trace'], /ENOENT.*none\.trace/],
+    [['scn'], /expected scenario files, or --replay RESULTS/],
+    [['scn', 'none.scn'], /ENOENT.*none\.scn/],
+    [['scn', 'none.scn', '--kernel', '2.4'], /--kernel: expected a kernel \(7\.1,.*got "2\.4"/],
+    [['scn', 'none.scn', '--quirk', 'core.odd'], /--quirk: expected quirks \(.*got "core\.odd"/],
+    [['scn', 'none.scn', '--jobs', '0'], /--jobs: expected a whole number from 1, got "0"/],
+    [['scn', '--expect', 'a', '--replay', 'b'], /expected --expect or --replay, not both/],
   ])('%j is refused with exit code 2', (args, message) => {
     const { status, stdout, stderr } = run(...args);
     expect(stderr).toMatch(message);
@@ -186,4 +192,74 @@ describe('a short run', () => {
     },
     RUN_MS,
   );
+});
+
+describe('scenarios', () => {
+  const text = 'scenario a\nm = memfd size=1P\nfstat fd=$m\nscenario b\nclose fd=77\n';
+
+  test(
+    'results, one a line, in the order of the file; they are as expected afterwards',
+    () => {
+      const scenarios = file('ok.scn', text);
+      const { status, stdout } = run('scn', scenarios);
+      const lines = stdout.trimEnd().split('\n');
+      expect(JSON.parse(lines[0]!)).toEqual({ kernel: '7.1', machine: 'x86_64', label: 'dmabuf-emu', scenarios: 2 });
+      expect(lines[2]).toBe('{"id":"b","steps":[{"op":"close","args":{"fd":"77"},"ret":-1,"errno":"EBADF"}]}');
+      expect(status).toBe(0);
+      const again = run('scn', scenarios, '--expect', file('ok.jsonl', stdout), '--json');
+      const report = JSON.parse(again.stdout.trimEnd().split('\n').at(-1)!) as unknown;
+      expect(report).toEqual({
+        schema: 'dmabuf-emu/scn@1',
+        kernel: '7.1',
+        profile: '7.1',
+        total: 2,
+        same: 2,
+        documented: 0,
+        different: 0,
+        outOfScope: 0,
+        differences: [],
+      });
+      expect(again.status).toBe(0);
+    },
+    RUN_MS,
+  );
+
+  test(
+    'differences are shown step by step: exit code 1',
+    () => {
+      const results = file(
+        'differ.jsonl',
+        '{"kernel":"7.3.4"}\n' +
+          '{"id":"a","steps":[{"op":"memfd","as":"m","args":{"size":"1P"},"ret":-1,"errno":"ENOMEM"}]}\n' +
+          '{"id":"vfio.a","steps":[{"op":"vfio_reset","args":{"fd":"1"},"ret":0}]}\n',
+      );
+      const { status, stdout } = run('scn', '--replay', results);
+      expect(stdout).toContain('a step 1: m = memfd size=1P');
+      expect(stdout).toContain('ret: expected -1, got "fd"');
+      expect(stdout).toContain('errno: expected "ENOMEM", got nothing');
+      expect(stdout).toContain(
+        '2 scenarios recorded on Linux 7.3.4, run as 7.1: 0 same, 0 documented, 1 different, 1 out of scope',
+      );
+      expect(status).toBe(1);
+    },
+    RUN_MS,
+  );
+
+  test(
+    'a malformed file: line, and what was expected; nothing runs',
+    () => {
+      const { status, stdout, stderr } = run('scn', file('bad.scn', 'scenario a\nm = memfd size=1X\n'));
+      expect(stderr).toMatch(/bad\.scn: line 2: a: memfd: expected a number, a \$variable or a symbol .*got '1X'/);
+      expect(stdout).not.toContain('"id"');
+      expect(status).toBe(2);
+    },
+    RUN_MS,
+  );
+});
+
+test('docs/quirks.md lists the quirks of all packages', () => {
+  const tool = fileURLToPath(new URL('../../../tools/quirks-table.mjs', import.meta.url));
+  const { status, stderr } = spawnSync(process.execPath, [tool, '--check'], { encoding: 'utf8', timeout: RUN_MS });
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
 });

@@ -5,8 +5,6 @@ import { ProcessStruct as P } from './process-struct.ts';
 import { UserMemory } from './user-memory.ts';
 import { UserStack } from './user-stack.ts';
 
-/** @kernel RLIM_INFINITY */
-export const RLIM_INFINITY = 2n ** 64n - 1n;
 const DEFAULT_MEMLOCK_BYTES = 8 << 20;
 
 /** What another thread needs to become a thread of the same program. */

@@ -4,7 +4,7 @@ import { MemorySignal } from './memory-signal.ts';
 import { Prot } from './protection.ts';
 
 /** What is behind an area: bytes at an offset, which may fault. */
-export interface Backing {
+interface Backing {
   read(offset: number, length: number): Uint8Array;
   write(offset: number, bytes: Uint8Array): void;
   /** Another area shows a part of the same mapping. @kernel vm_ops->open */

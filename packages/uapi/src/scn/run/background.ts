@@ -8,7 +8,7 @@ import type { Variables } from '../ops/op-call.ts';
 import type { Answer } from '../results/scenario-result.ts';
 
 /** Most steps of a scenario that can be in the background. */
-export const MAX_BACKGROUND = 64;
+const MAX_BACKGROUND = 64;
 /** Workers always run built code, also when this was loaded from its sources. */
 const WORKER = new URL(
   import.meta.url.endsWith('.ts') ? '../../../dist/scn/run/background.worker.js' : './background.worker.js',

@@ -56,7 +56,9 @@ export async function runScenario(
       .flatMap(kernelMessage),
     ...faults,
   ];
-  return { result: { ...nothing, steps: program.results, died, kmsg }, clean: faults.length === 0 && !machine.tainted };
+  // What a program wrote to the system's files outlives it.
+  const changed = machine.tainted || steps.some(({ op }) => op === 'write_file');
+  return { result: { ...nothing, steps: program.results, died, kmsg }, clean: faults.length === 0 && !changed };
 }
 
 function kernelMessage({ kind, code, text }: DiagRecord): string[] {
