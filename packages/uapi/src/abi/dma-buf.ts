@@ -1,9 +1,6 @@
 import { ioctlNumber, iow, iowr } from './ioctl-command.ts';
 import { abiStruct, s32, u32, u64 } from './layout.ts';
 
-/** @kernel DMA_BUF_SYNC_* */
-export const DmaBufSyncFlags = { READ: 1n, WRITE: 2n, RW: 3n, START: 0n, END: 4n } as const;
-
 /** Most bytes of a name, the closing NUL included. @kernel DMA_BUF_NAME_LEN */
 export const DMA_BUF_NAME_LEN = 32;
 

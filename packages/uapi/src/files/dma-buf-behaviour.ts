@@ -16,7 +16,6 @@ export function dmaBufBehaviour(machine: Machine): FileBehaviour {
       const { ino, size } = DmaBuf.of(machine, file.priv);
       return { ino, size, blocks: Math.ceil(size / SECTOR_BYTES), blksize: PAGE_BYTES };
     },
-    mmap: ({ file }, request) => DmaBuf.of(machine, file.priv).mmap(request),
     ioctl: dmaBufIoctl,
   };
 }

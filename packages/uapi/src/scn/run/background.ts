@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type MessagePort, MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { Completion, type Machine, type MachineHandle } from '@dmabuf-emu/shm';
+import { Completion, type Machine, type MachineHandle, taskAt, TaskStruct } from '@dmabuf-emu/shm';
 import type { Process, ProcessHandle } from '../../process/process.ts';
 import type { Step } from '../language/scenario.ts';
 import { ScnError } from '../language/scn-error.ts';
@@ -75,6 +75,11 @@ export class BackgroundThread implements AsyncDisposable {
   begin(request: BackgroundRequest): void {
     this.#port.postMessage(request);
     this.#words.started.wait();
+  }
+
+  /** Whether the step is done or waits for something. */
+  get isSettled(): boolean {
+    return this.#words.done.done || TaskStruct.sleepAt.load(this.#machine.mem, taskAt(this.task)) !== 0;
   }
 
   /** Waits until the step is done. */

@@ -11,8 +11,9 @@ import { BackgroundThread } from './background.ts';
 import { PROGRAM } from './computer.ts';
 import { runStep } from './run-step.ts';
 
-/** How far a background step is ahead of the next one. */
+/** How far a background step is ahead of the next one, once it waits or is done; how long that may take on a busy host. */
 const AHEAD_MS = 30;
+const SETTLE_MS = 2000;
 const O_RDWR = 2;
 const STANDARD_FDS = 3;
 
@@ -124,6 +125,7 @@ class Program {
     const thread = this.#idle.shift()!;
     this.#busy.set(step.as, thread);
     thread.begin({ step, variables: this.#variables });
+    for (let ms = 0; ms < SETTLE_MS && !thread.isSettled; ms++) sleepMs(this.#process, 1);
     sleepMs(this.#process, AHEAD_MS);
     return {};
   }
