@@ -1,14 +1,13 @@
 import { type Mem, syncPoint } from '@dmabuf-emu/shm';
-import { copyRuns, fillRuns, gatherRuns, readRuns, scatterRuns, writeRuns } from '../memory/move-runs.ts';
+import { fillRuns, gatherRuns, readRuns, scatterRuns, writeRuns } from '../memory/move-runs.ts';
 import type { PatternMismatch, PatternRange } from '../memory/pattern.ts';
-import { RunList } from '../memory/run-list.ts';
 import type { TopologyFunction } from '../topology/index.ts';
 import type { DmaBus } from './dma-bus.ts';
 import { DmaFault, type FaultRecord } from './fault-record.ts';
 import { Resolver } from './resolver.ts';
 
 /** Longest piece of an access that is resolved at once. */
-const PIECE_BYTES = 4 * 1024 * 1024;
+const PIECE_BYTES = 1024 * 1024;
 
 /**
  * How a PCI function reaches memory: each access goes, as a packet of that function, through bridges, root complex and IOMMU
@@ -25,8 +24,6 @@ export class DmaPort {
   readonly #mem: Mem;
   readonly #resolver: Resolver;
   readonly #source: Resolver;
-  readonly #runs = new RunList();
-  readonly #sourceRuns = new RunList();
   readonly #traceRead: number;
   readonly #traceWrite: number;
 
@@ -34,8 +31,8 @@ export class DmaPort {
     this.fn = fn;
     this.#bus = bus;
     this.#mem = bus.machine.mem;
-    this.#resolver = new Resolver(bus, fn);
-    this.#source = new Resolver(bus, fn);
+    this.#resolver = new Resolver(bus, fn, 'target');
+    this.#source = new Resolver(bus, fn, 'source');
     this.#traceRead = bus.machine.trace.name('dma.read');
     this.#traceWrite = bus.machine.trace.name('dma.write');
   }
@@ -68,8 +65,8 @@ export class DmaPort {
     let done = 0;
     do {
       const got = this.#begin(address + done, length - done, false);
-      if (typeof into === 'number') gatherRuns(this.#mem, this.#runs, into + done);
-      else readRuns(this.#mem, this.#runs, done === 0 ? into : into.subarray(done));
+      if (typeof into === 'number') gatherRuns(this.#mem, this.#resolver.runs, into + done);
+      else readRuns(this.#mem, this.#resolver.runs, done === 0 ? into : into.subarray(done));
       this.#resolver.recheck();
       done += got;
     } while (done < length && this.fault === null);
@@ -88,7 +85,7 @@ export class DmaPort {
   /** {@link write} that returns the bytes written. */
   tryWrite(address: number, bytes: Uint8Array): number {
     return this.#each(address, bytes.length, true, (done, got) => {
-      writeRuns(this.#mem, this.#runs, bytes.subarray(done, done + got));
+      writeRuns(this.#mem, this.#resolver.runs, bytes.subarray(done, done + got));
     });
   }
 
@@ -97,7 +94,7 @@ export class DmaPort {
     let done = 0;
     do {
       const got = this.#begin(address + done, length - done, true);
-      scatterRuns(this.#mem, this.#runs, from + done);
+      scatterRuns(this.#mem, this.#resolver.runs, from + done);
       this.#resolver.recheck();
       done += got;
     } while (done < length && this.fault === null);
@@ -115,14 +112,14 @@ export class DmaPort {
     do {
       syncPoint('dma.resolve');
       const bytes = Math.min(PIECE_BYTES, length - done);
-      const readable = this.#source.resolve(this.#sourceRuns, src + done, bytes, false);
+      const readable = this.#source.resolve(src + done, bytes, false);
       this.fault = this.#source.fault;
       let moved = 0;
       if (readable > 0) {
-        this.#resolver.resolve(this.#runs, dst + done, readable, true);
+        this.#resolver.resolve(dst + done, readable, true);
         this.fault = this.#resolver.fault ?? this.fault;
         syncPoint('dma.move');
-        moved = copyRuns(this.#mem, this.#runs, this.#sourceRuns);
+        moved = this.#resolver.walk.copyFrom(this.#source.walk);
         this.#resolver.recheck();
       }
       this.#source.recheck();
@@ -134,14 +131,14 @@ export class DmaPort {
 
   /** Writes `length` bytes of `value`. @throws DmaFault */
   fill(address: number, value: number, length: number): number {
-    return this.#all(this.#each(address, length, true, () => fillRuns(this.#mem, this.#runs, value)));
+    return this.#all(this.#each(address, length, true, () => fillRuns(this.#mem, this.#resolver.runs, value)));
   }
 
   /** Writes the pattern of part of a buffer. @throws DmaFault */
   writePattern(address: number, length: number, range: PatternRange): number {
     return this.#all(
       this.#each(address, length, true, (done) => {
-        this.#bus.patterns.write(this.#runs, { ...range, offset: range.offset + done });
+        this.#bus.patterns.write(this.#resolver.runs, { ...range, offset: range.offset + done });
       }),
     );
   }
@@ -155,7 +152,7 @@ export class DmaPort {
     let mismatch: PatternMismatch | null = null;
     this.#all(
       this.#each(address, length, false, (done) => {
-        mismatch ??= this.#bus.patterns.check(this.#runs, { ...range, offset: range.offset + done });
+        mismatch ??= this.#bus.patterns.check(this.#resolver.runs, { ...range, offset: range.offset + done });
       }),
     );
     return mismatch;
@@ -176,7 +173,7 @@ export class DmaPort {
   /** Resolves the next piece of an access and leaves it in the run list. Other threads get their chance before the data moves. */
   #begin(address: number, length: number, write: boolean): number {
     syncPoint('dma.resolve');
-    const got = this.#resolver.resolve(this.#runs, address, length < PIECE_BYTES ? length : PIECE_BYTES, write);
+    const got = this.#resolver.resolve(address, length < PIECE_BYTES ? length : PIECE_BYTES, write);
     this.fault = this.#resolver.fault;
     syncPoint('dma.move');
     this.#trace(write, got);

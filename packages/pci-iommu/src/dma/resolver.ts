@@ -4,13 +4,13 @@ import { entryFrame } from '../iommu/page-table.ts';
 import { IommuProt } from '../iommu/prot.ts';
 import { barOf } from '../memory/memory-map.ts';
 import type { BarRange, MemoryRegion } from '../memory/memory-region.ts';
-import { PAGE_SIZE } from '../memory/page.ts';
+import { PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
 import type { RunList } from '../memory/run-list.ts';
 import type { TopologyFunction } from '../topology/index.ts';
 import type { DmaBus, Route } from './dma-bus.ts';
 import { type FaultKind, type FaultRecord } from './fault-record.ts';
 import { MmioCheck } from './mmio-check.ts';
-import { TranslationLog } from './translation-log.ts';
+import { WalkState } from './walk-state.ts';
 
 /**
  * Takes the addresses of one function's accesses through bridges, root complex and IOMMU to the bytes in the arena, as the
@@ -22,34 +22,49 @@ export class Resolver {
   fault: FaultRecord | null = null;
   readonly #bus: DmaBus;
   readonly #fn: TopologyFunction;
+  readonly #side: string;
   readonly #mmio: MmioCheck;
-  readonly #log = new TranslationLog();
   #write = false;
   #foreignNoted = false;
   #staleNoted = false;
   /** A checked access is under way. */
   #open = false;
 
-  constructor(bus: DmaBus, fn: TopologyFunction) {
+  #walk: WalkState | null = null;
+
+  /** @param side - which side of a copy this is: part of a name */
+  constructor(bus: DmaBus, fn: TopologyFunction, side: string) {
     this.#bus = bus;
     this.#fn = fn;
+    this.#side = side;
     this.#mmio = new MmioCheck(bus, fn);
   }
 
+  /** What the access found, made when the function first does DMA in this thread. @throws KernelError ENOMEM */
+  get walk(): WalkState {
+    return (this.#walk ??= new WalkState(this.#bus.machine, this.#bus.memory, `${this.#fn.index}:${this.#side}`));
+  }
+
+  /** The pieces that the last {@link resolve} found. */
+  get runs(): RunList {
+    return this.walk.runs;
+  }
+
   /**
-   * Appends the pieces behind `length` bytes at `address` to `runs` (cleared first), up to the first fault.
+   * Leaves the pieces behind `length` bytes at `address` in {@link runs}, up to the first fault, or to where so much was
+   * translated that the bytes must be moved first.
    * @returns bytes resolved
    * @throws KernelError ENOMEM when the memory behind physical addresses is used up
    */
-  resolve(runs: RunList, address: number, length: number, write: boolean): number {
-    runs.clear();
+  resolve(address: number, length: number, write: boolean): number {
+    const { walk } = this;
     this.fault = null;
     this.#write = write;
     this.#foreignNoted = false;
     this.#staleNoted = false;
     this.#open = this.#bus.checks;
     this.#mmio.begin(write);
-    this.#log.clear();
+    walk.clear();
     if ((this.#bus.accessOf(this.#fn) & Access.MASTER) === 0) {
       return this.#fail('aer-ur', address, length, 'bus master is off');
     }
@@ -58,14 +73,14 @@ export class Resolver {
     }
     const routes = this.#bus.router.tableOf(this.#fn);
     const end = address + length;
-    for (let at = address; at < end && this.fault === null;) {
+    for (let at = address; at < end && this.fault === null && !walk.isFull;) {
       const range = routes.find(at);
-      if (range === null) at += this.#throughRoot(runs, at, Math.min(end, routes.nextAfter(at)) - at);
+      if (range === null) at += this.#throughRoot(at, Math.min(end, routes.nextAfter(at)) - at);
       else if (range.target === null) this.#fail('aer-ur', at, end - at, 'no BAR in the bridge window');
-      else at += this.#physical(runs, at, at + range.offset, Math.min(end, range.end) - at, 'bus');
+      else at += this.#physical(at, at + range.offset, Math.min(end, range.end) - at, 'bus');
     }
     this.#mmio.check();
-    return runs.total;
+    return walk.runs.total;
   }
 
   /**
@@ -77,62 +92,70 @@ export class Resolver {
     this.#open = false;
     this.#mmio.recheck();
     if (this.#staleNoted) return;
-    const changed = this.#log.firstChanged();
+    const changed = this.walk.firstChanged();
     if (changed >= 0) this.#note('stale-iotlb-hit', changed * PAGE_SIZE, PAGE_SIZE, 'unmapped during the access');
   }
 
   /** From the root complex on: through the requester's domain. Returns bytes resolved. */
-  #throughRoot(runs: RunList, address: number, length: number): number {
+  #throughRoot(address: number, length: number): number {
     const domain = this.#bus.domainOf(this.#fn);
     switch (domain.type) {
       case 'blocked':
         this.#fail('iommu-fault', address, length, 'blocked domain');
         return 0;
       case 'identity':
-        return this.#physical(runs, address, address, length, 'direct');
+        return this.#physical(address, address, length, 'direct');
       case 'dma':
       case 'unmanaged':
-        return this.#translated(runs, domain, address, length);
+        return this.#translated(domain, address, length);
     }
   }
 
-  #translated(runs: RunList, domain: IommuDomain, address: number, length: number): number {
-    const { memory, checks } = this.#bus;
+  /** Through the IOMMU: in one go as far as all is plain, else page by page. Returns bytes resolved. */
+  #translated(domain: IommuDomain, address: number, length: number): number {
+    const { checks } = this.#bus;
+    const { walk } = this;
     const need = this.#write ? IommuProt.WRITE : IommuProt.READ;
-    let page = Math.floor(address / PAGE_SIZE);
-    let offset = address - page * PAGE_SIZE;
+    walk.begin(domain, pageNumber(address));
     let done = 0;
-    if (checks) this.#log.begin(domain);
-    for (; done < length; page++) {
-      const entry = domain.translate(page, checks);
-      if (checks) {
-        if (domain.staleHit) this.#noteStale(page);
-        this.#log.add(page, entry);
-      }
-      if ((entry & need) === 0) {
-        this.#fail('iommu-fault', address + done, length - done, entry === 0 ? 'not mapped' : 'permission');
-        break;
-      }
-      const bytes = Math.min(length - done, PAGE_SIZE - offset);
-      const frame = entryFrame(entry);
-      const region = memory.map.regionOfFrame(frame)!;
-      if (region.kind === 'ram') {
-        if (checks && this.#write) this.#checkFrame(region, frame, address + done, bytes);
-        memory.resolveFrame(runs, frame, offset, bytes, this.#write, bytes);
-        done += bytes;
-      } else {
-        const paddr = region.start + (frame - region.frame) * PAGE_SIZE + offset;
-        const moved = this.#inRegion(runs, region, address + done, paddr, bytes, 'iommu');
-        done += moved;
-        if (moved < bytes) break;
-      }
-      offset = 0;
+    while (!walk.isFull) {
+      const page = pageNumber(address + done);
+      const offset = address + done - page * PAGE_SIZE;
+      const owned = checks && this.#write && !this.#foreignNoted;
+      done += walk.walk(domain, page, offset, length - done, need, checks, owned);
+      if (walk.stalePage >= 0) this.#noteStale(walk.stalePage);
+      if (done === length || walk.isFull) break;
+      const bytes = Math.min(length - done, PAGE_SIZE - pageOffset(address + done));
+      const moved = this.#pageBehind(walk.entry, need, address + done, bytes, length - done);
+      done += moved;
+      if (moved < bytes) break;
+      walk.accept();
+      if (done === length) break;
     }
     return done;
   }
 
+  /** `bytes` bytes of a page with this entry. Returns bytes resolved. */
+  #pageBehind(entry: number, need: number, address: number, bytes: number, length: number): number {
+    if ((entry & need) === 0)
+      return this.#fail('iommu-fault', address, length, entry === 0 ? 'not mapped' : 'permission');
+    const { memory, checks } = this.#bus;
+    const { walk } = this;
+    const frame = entryFrame(entry);
+    const region = memory.map.regionOfFrame(frame)!;
+    const offset = pageOffset(address);
+    if (region.kind !== 'ram') {
+      const paddr = region.start + (frame - region.frame) * PAGE_SIZE + offset;
+      return this.#inRegion(region, address, paddr, bytes, 'iommu');
+    }
+    if (this.#write && checks) this.#checkFrame(region, frame, address, bytes);
+    memory.resolveFrames(walk.runs, frame, offset, bytes, this.#write);
+    walk.expect(region);
+    return bytes;
+  }
+
   /** Bytes at a physical address, whatever is there. Returns bytes resolved. */
-  #physical(runs: RunList, address: number, paddr: number, length: number, route: Route): number {
+  #physical(address: number, paddr: number, length: number, route: Route): number {
     let done = 0;
     while (done < length) {
       const region = this.#bus.memory.map.regionAt(paddr + done);
@@ -141,17 +164,17 @@ export class Resolver {
         break;
       }
       const bytes = Math.min(length - done, region.end - (paddr + done));
-      const moved = this.#inRegion(runs, region, address + done, paddr + done, bytes, route);
+      const moved = this.#inRegion(region, address + done, paddr + done, bytes, route);
       done += moved;
       if (moved < bytes) break;
     }
     return done;
   }
 
-  #inRegion(runs: RunList, region: MemoryRegion, address: number, paddr: number, length: number, route: Route): number {
+  #inRegion(region: MemoryRegion, address: number, paddr: number, length: number, route: Route): number {
     if (region.kind === 'ram') {
       if (this.#write && this.#bus.checks) this.#checkRam(region, address, paddr, length);
-      this.#bus.memory.resolveIn(region, runs, paddr, length, this.#write);
+      this.#bus.memory.resolveIn(region, this.walk.runs, paddr, length, this.#write);
       return length;
     }
     let done = 0;
@@ -164,7 +187,7 @@ export class Resolver {
       const bytes = Math.min(length - done, bar.end - (paddr + done));
       if (!this.#answers(bar, address + done, length - done)) break;
       if (this.#bus.checks && bar.fn !== this.#fn) this.#mmio.add(bar, address + done, paddr + done, bytes, route);
-      this.#bus.memory.resolveIn(region, runs, paddr + done, bytes, this.#write);
+      this.#bus.memory.resolveIn(region, this.walk.runs, paddr + done, bytes, this.#write);
       done += bytes;
     }
     return done;

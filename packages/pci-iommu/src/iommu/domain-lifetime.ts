@@ -1,7 +1,7 @@
 import { kmemSlab, KernelError, type Machine } from '@dmabuf-emu/shm';
 import { undoOnFailure } from '../internal/unwind.ts';
 import { DOMAIN_TYPES, DomainStruct, type DomainType } from './domain-struct.ts';
-import { iotlbWords, MIN_SETS } from './iotlb.ts';
+import { initIotlb, iotlbWords, MIN_SETS } from './iotlb.ts';
 import { IovaSpace, type ReservedRange } from './iova-space.ts';
 import { PageTable } from './page-table.ts';
 
@@ -68,6 +68,7 @@ function addPageTable(machine: Machine, p: number, shape: IotlbShape): void {
   const tlb = tlbs.alloc('iommu.iotlb');
   DomainStruct.tlbRef.set(mem, p, tlb);
   DomainStruct.tlb.set(mem, p, tlbs.at(tlb) + 1);
+  initIotlb(mem, tlbs.at(tlb) + 1, shape.sets, shape.ways, DomainStruct.top.get(mem, p));
   DomainStruct.tlbSets.set(mem, p, shape.sets);
   DomainStruct.tlbWays.set(mem, p, shape.ways);
 }

@@ -25,8 +25,6 @@ export class IommuDomain {
   readonly type: DomainType;
   /** The cache of translations; `null` for domains without a page table. */
   readonly iotlb: Iotlb | null;
-  /** Whether the last {@link translate} used a cached entry that differs from the page table. */
-  staleHit = false;
   readonly #i32: Int32Array;
   readonly #p: number;
   readonly #top: number;
@@ -201,21 +199,13 @@ export class IommuDomain {
    * @param check - compare hits with the page table and tell by {@link staleHit}
    */
   translate(page: number, check: boolean): number {
-    const tlb = this.iotlb;
-    if (tlb === null || page >= MAX_PAGE_NUMBER) return 0;
-    const words = this.#i32;
-    const low = page >>> 0;
-    const high = (page / 2 ** 32) | 0;
-    const hit = tlb.lookup(low, high);
-    if (hit !== 0) {
-      if (check) this.staleHit = walkEntry(words, this.#top, low, high) !== hit;
-      return hit;
-    }
-    this.staleHit = false;
-    const sequence = tlb.sequence;
-    const entry = walkEntry(words, this.#top, low, high);
-    if (entry !== 0) tlb.fill(low, high, entry, sequence);
-    return entry;
+    if (this.iotlb === null || page >= MAX_PAGE_NUMBER) return 0;
+    return this.iotlb.translate(this.#top, lowBits(page) | 0, highBits(page), check);
+  }
+
+  /** Whether the last {@link translate} used a cached entry that differs from the page table. */
+  get staleHit(): boolean {
+    return this.iotlb !== null && this.iotlb.stale;
   }
 
   /**

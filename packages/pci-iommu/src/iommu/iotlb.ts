@@ -1,25 +1,38 @@
 import {
   atomicAdd,
-  atomicCas,
   atomicLoad,
-  atomicStore,
+  atomicOr,
   type Machine,
   type Mem,
   spinLock,
   spinUnlock,
   syncPoint,
 } from '@dmabuf-emu/shm';
+import { highBits, lowBits, walkEntry } from './page-table.ts';
 
-/** Words of the header: fill lock, invalidations so far, hits, misses. Then two words an entry. */
+/** Words of the header, known to walk.wat as well. Then the sets. */
 const LOCK = 0;
 const SEQUENCE = 1;
 const HITS = 2;
 const MISSES = 3;
-/** Something may be cached. */
-const FILLED = 4;
+/** Sets less one, its number of bits, bytes of a set, word of the page table's top table. */
+const SET_MASK = 4;
+const SET_BITS = 5;
+const SET_BYTES = 6;
+const TOP = 7;
 const HEADER_WORDS = 8;
+/** Words of a set before its ways: stamp, and the word of the way that is filled next. */
+const NEXT = 1;
+const WAYS = 2;
+/** Words of a way: key, page-table entry, tag. */
+const ENTRY = 1;
+const TAG = 2;
+const WAY_WORDS = 3;
+/** Bit 0 of the sequence: something may have been cached. The invalidations are counted above it. */
+const FILLED = 1;
+const INVALIDATION = 2;
 const TAG_MIX = 0x9e37_79b1;
-const ENTRY_MIX = 0x85eb_ca6b;
+const STAMP_MIX = 0x85eb_ca6b;
 /** A tag has 32 bits, a page number 36: at least 4 of them must choose the set. */
 export const MIN_SETS = 16;
 
@@ -34,138 +47,191 @@ export interface IotlbStats {
  * A set-associative cache of translations in the arena, shared by every thread that translates in its domain. As on real
  * hardware, an entry outlives its page-table entry until it is invalidated.
  *
- * An entry's first word is its tag and its second word mixed together, so a reader that sees halves of two entries sees no
- * entry. A fill that began before an invalidation is thrown away.
+ * Neither a hit nor a fill takes a lock. The key of a way mixes its page, its entry and the stamp of its set: parts of two
+ * fills are no entry. An invalidation gives the set a new stamp, its own number in the sequence, and rewrites the keys of the
+ * ways that stay. So a fill that began before is void however late it is written; and a fill that meets a stamp newer than
+ * the sequence it read before the page table does not take place.
  */
 export class Iotlb {
+  /** Whether the last {@link translate} used a cached entry that the page table no longer had. */
+  stale = false;
   readonly #machine: Machine;
   readonly #mem: Mem;
   readonly #i32: Int32Array;
   readonly #at: number;
-  readonly #entries: number;
+  readonly #first: number;
+  readonly #end: number;
   readonly #sets: number;
-  readonly #ways: number;
   readonly #setBits: number;
+  readonly #setWords: number;
 
-  /** @param at - word of {@link iotlbWords} zeroed words */
+  /** @param at - word of {@link iotlbWords} words that {@link initIotlb} was called for */
   constructor(machine: Machine, at: number, sets: number, ways: number) {
     this.#machine = machine;
     this.#mem = machine.mem;
     this.#i32 = machine.mem.i32;
     this.#at = at;
-    this.#entries = at + HEADER_WORDS;
+    this.#first = at + HEADER_WORDS;
     this.#sets = sets;
-    this.#ways = ways;
     this.#setBits = 31 - Math.clz32(sets);
+    this.#setWords = WAYS + WAY_WORDS * ways;
+    this.#end = this.#first + sets * this.#setWords;
   }
 
-  /** The cached entry of a page, or 0. Counts a hit or a miss. */
-  lookup(low: number, high: number): number {
+  /**
+   * Entry of a page as an access gets it: from here, else from the page table, and then cached; 0: not mapped.
+   * `walk` of walk.wat does the same for ranges.
+   * @param top - word of the page table's top table
+   * @param low - low 32 bits of the page's number as an integer, `high` the 4 bits above
+   * @param check - compare a hit with the page table and tell by {@link stale}
+   */
+  translate(top: number, low: number, high: number, check: boolean): number {
     const words = this.#i32;
-    const tag = Math.imul((low >>> this.#setBits) | (high << (32 - this.#setBits)), TAG_MIX);
-    let at = this.#entries + (low & (this.#sets - 1)) * this.#ways * 2;
-    for (let way = this.#ways; way > 0; way--, at += 2) {
-      const entry = words[at + 1]!;
-      if (entry !== 0 && words[at] === (tag ^ Math.imul(entry, ENTRY_MIX))) {
-        words[this.#at + HITS]!++;
-        return entry;
-      }
+    const set = this.#first + (low & (this.#sets - 1)) * this.#setWords;
+    const tag = tagOf(low, high, this.#setBits);
+    const stamp = words[set]!;
+    const hit = find(words, set + WAYS, set + this.#setWords, keyOf(stamp, tag));
+    if (hit !== 0) {
+      words[this.#at + HITS]!++;
+      this.stale = check && walkEntry(words, top, low, high) !== hit;
+      return hit;
     }
+    this.stale = false;
     words[this.#at + MISSES]!++;
-    return 0;
+    const sequence = this.#open();
+    const entry = walkEntry(words, top, low, high);
+    syncPoint('iotlb.fill', set);
+    if (entry !== 0 && ((stamp - sequence) | 0) <= 0) fill(words, set, this.#setWords, stamp, tag, entry);
+    return entry;
   }
 
-  /** Number of invalidations so far: read it before walking the page table and hand it to {@link fill}. */
-  get sequence(): number {
-    return atomicLoad(this.#mem, this.#at + SEQUENCE);
+  /** Byte offset of the header. */
+  get byteOffset(): number {
+    return this.#at * 4;
   }
 
-  /** {@link sequence} by a plain read: for comparisons that need not be in order with other accesses. */
+  /** {@link IotlbStats.invalidations} by a plain read: for comparisons that need not be in order with other accesses. */
   get sequenceSeen(): number {
-    return this.#i32[this.#at + SEQUENCE]!;
-  }
-
-  /** Caches the entry of a page, unless something was invalidated since `sequence` or another fill is under way. */
-  fill(low: number, high: number, entry: number, sequence: number): void {
-    const words = this.#i32;
-    const lock = this.#at + LOCK;
-    syncPoint('iotlb.fill', lock);
-    if (atomicCas(this.#mem, lock, 0, this.#machine.tid) !== 0) return;
-    if (words[this.#at + SEQUENCE] === sequence) {
-      const tag = Math.imul((low >>> this.#setBits) | (high << (32 - this.#setBits)), TAG_MIX);
-      const set = this.#entries + (low & (this.#sets - 1)) * this.#ways * 2;
-      let at = set + ((words[this.#at + MISSES]! & 0x7fff_ffff) % this.#ways) * 2;
-      for (let way = this.#ways - 1; way >= 0; way--) if (words[set + way * 2 + 1] === 0) at = set + way * 2;
-      words[this.#at + FILLED] = 1;
-      words[at] = tag ^ Math.imul(entry, ENTRY_MIX);
-      words[at + 1] = entry;
-    }
-    atomicStore(this.#mem, lock, 0);
+    return this.#i32[this.#at + SEQUENCE]! >>> 1;
   }
 
   /** Removes the entries of pages [first, end). Returns when no thread can find them any more. */
   invalidate(first: number, end: number): void {
-    this.#lock();
-    if (this.#i32[this.#at + FILLED] !== 0) {
-      if (end - first >= this.#sets * 2) this.#clear();
-      else for (let page = first; page < end; page++) this.#drop(page);
+    const stamp = this.#lock();
+    if (stamp !== 0) {
+      if (end - first >= this.#sets * 2) this.#clear(stamp);
+      else for (let page = first; page < end; page++) this.#drop(page, stamp);
     }
     spinUnlock(this.#machine, this.#at + LOCK);
   }
 
   /** Removes every entry. */
   invalidateAll(): void {
-    this.#lock();
-    this.#clear();
+    const stamp = this.#lock();
+    if (stamp !== 0) this.#clear(stamp);
     spinUnlock(this.#machine, this.#at + LOCK);
-  }
-
-  /** Frees the fill lock if a dead task holds it. */
-  reap(task: number): void {
-    atomicCas(this.#mem, this.#at + LOCK, task, 0);
   }
 
   /** Entries that are cached, for checks on a quiet machine. */
   count(): number {
+    const words = this.#i32;
     let used = 0;
-    for (let i = 0; i < this.#sets * this.#ways; i++) if (this.#i32[this.#entries + i * 2 + 1] !== 0) used++;
+    for (let set = this.#first; set < this.#end; set += this.#setWords) {
+      for (let way = set + WAYS; way < set + this.#setWords; way += WAY_WORDS) if (isValid(words, set, way)) used++;
+    }
     return used;
   }
 
   get stats(): IotlbStats {
     const words = this.#i32;
     const [hits, misses] = [words[this.#at + HITS]! >>> 0, words[this.#at + MISSES]! >>> 0];
-    return { hits, misses, invalidations: words[this.#at + SEQUENCE]! >>> 0 };
+    return { hits, misses, invalidations: this.sequenceSeen };
   }
 
-  /** Keeps fills out, and makes those that are under way void. */
-  #lock(): void {
+  /** The sequence as it is before the page table is read. */
+  #open(): number {
+    const sequence = atomicLoad(this.#mem, this.#at + SEQUENCE);
+    return (sequence & FILLED) !== 0 ? sequence : atomicOr(this.#mem, this.#at + SEQUENCE, FILLED) | FILLED;
+  }
+
+  /**
+   * Begins an invalidation: its stamp, or 0 when there is nothing to do, because nothing was ever cached and a fill that
+   * begins now finds the page table as it is.
+   */
+  #lock(): number {
     spinLock(this.#machine, this.#at + LOCK);
-    atomicAdd(this.#mem, this.#at + SEQUENCE, 1);
+    const former = atomicAdd(this.#mem, this.#at + SEQUENCE, INVALIDATION);
+    return (former & FILLED) === 0 ? 0 : (former + INVALIDATION) | 0;
   }
 
-  #clear(): void {
-    const i32 = this.#i32;
-    for (let i = 0; i < this.#sets * this.#ways; i++) i32[this.#entries + i * 2 + 1] = 0;
-    i32[this.#at + FILLED] = 0;
-  }
-
-  #drop(page: number): void {
+  #clear(stamp: number): void {
     const words = this.#i32;
-    const low = page >>> 0;
-    const high = (page / 2 ** 32) | 0;
-    const tag = Math.imul((low >>> this.#setBits) | (high << (32 - this.#setBits)), TAG_MIX);
-    let at = this.#entries + (low & (this.#sets - 1)) * this.#ways * 2;
-    for (let way = this.#ways; way > 0; way--, at += 2) {
-      const entry = words[at + 1]!;
-      if (entry !== 0 && words[at] === (tag ^ Math.imul(entry, ENTRY_MIX))) {
-        words[at + 1] = 0;
-      }
+    for (let set = this.#first; set < this.#end; set += this.#setWords) {
+      words[set] = stamp;
+      for (let way = set + WAYS; way < set + this.#setWords; way += WAY_WORDS) words[way + ENTRY] = 0;
     }
   }
+
+  #drop(page: number, stamp: number): void {
+    const words = this.#i32;
+    const set = this.#first + (lowBits(page) & (this.#sets - 1)) * this.#setWords;
+    const tag = tagOf(lowBits(page), highBits(page), this.#setBits);
+    for (let way = set + WAYS, end = set + this.#setWords; way < end; way += WAY_WORDS) {
+      const [entry, other] = [words[way + ENTRY]!, words[way + TAG]!];
+      if (other === tag) words[way + ENTRY] = 0;
+      else if (isValid(words, set, way)) words[way] = keyOf(stamp, other) ^ entry;
+    }
+    words[set] = stamp;
+  }
+}
+
+/** The entry of the way with a key among those from word `way` to `end`; 0: none. */
+function find(words: Int32Array, from: number, end: number, key: number): number {
+  for (let way = from; way < end; way += WAY_WORDS) {
+    const entry = words[way + ENTRY]!;
+    if ((words[way]! ^ entry) === key && entry !== 0) return entry;
+  }
+  return 0;
+}
+
+/** Puts an entry in the place of the oldest one of a set. */
+function fill(words: Int32Array, set: number, setWords: number, stamp: number, tag: number, entry: number): void {
+  const next = words[set + NEXT]!;
+  words[set + NEXT] = next + WAY_WORDS === setWords - WAYS ? 0 : next + WAY_WORDS;
+  const way = set + WAYS + next;
+  words[way + TAG] = tag;
+  words[way + ENTRY] = entry;
+  words[way] = keyOf(stamp, tag) ^ entry;
+}
+
+/** What is left of a page's number in its set. */
+function tagOf(low: number, high: number, setBits: number): number {
+  return (low >>> setBits) | (high << (32 - setBits)) | 0;
+}
+
+function keyOf(stamp: number, tag: number): number {
+  return Math.imul(tag, TAG_MIX) ^ Math.imul(stamp, STAMP_MIX);
+}
+
+/** Whether a way holds an entry that lookups find. */
+function isValid(words: Int32Array, set: number, way: number): boolean {
+  const entry = words[way + ENTRY]!;
+  return entry !== 0 && (words[way]! ^ entry) === keyOf(words[set]!, words[way + TAG]!);
+}
+
+/**
+ * Makes an empty IOTLB.
+ * @param at - word of {@link iotlbWords} zeroed words
+ * @param top - word of the page table's top table
+ */
+export function initIotlb(mem: Mem, at: number, sets: number, ways: number, top: number): void {
+  mem.i32[at + SET_MASK] = sets - 1;
+  mem.i32[at + SET_BITS] = 31 - Math.clz32(sets);
+  mem.i32[at + SET_BYTES] = (WAYS + WAY_WORDS * ways) * 4;
+  mem.i32[at + TOP] = top;
 }
 
 /** Words that an IOTLB of this shape takes. */
 export function iotlbWords(sets: number, ways: number): number {
-  return HEADER_WORDS + sets * ways * 2;
+  return HEADER_WORDS + sets * (WAYS + WAY_WORDS * ways);
 }

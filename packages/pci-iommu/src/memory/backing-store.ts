@@ -11,6 +11,7 @@ import {
 } from '@dmabuf-emu/shm';
 import { PAGE_SIZE } from './page.ts';
 import type { PagePool } from './page-pool.ts';
+import type { RunList } from './run-list.ts';
 
 const LEAF_SHIFT = 10;
 const LEAF_FRAMES = 1 << LEAF_SHIFT;
@@ -28,6 +29,7 @@ const BackingStruct = struct('pci.backing', {
  */
 export class BackingStore {
   readonly #machine: Machine;
+  readonly #i32: Int32Array;
   readonly #pool: PagePool;
   readonly #at: number;
   readonly #directory: number;
@@ -36,17 +38,21 @@ export class BackingStore {
   /** @param frames - one more than the highest frame number */
   constructor(machine: Machine, pool: PagePool, frames: number) {
     this.#machine = machine;
+    this.#i32 = machine.mem.i32;
     this.#pool = pool;
     this.#frames = frames;
     this.#at = machine.root('pci.backing', BackingStruct.$words);
     this.#directory = machine.root('pci.frames', Math.ceil(frames / LEAF_FRAMES) + 1);
   }
 
+  /** Byte offset of the table that a frame's upper bits index; its entries are words of tables of page numbers. */
+  get directoryByte(): number {
+    return this.#directory * 4;
+  }
+
   /** Byte offset of the page behind a frame; 0 when it was never written. */
   offsetOf(frame: number): number {
-    const words = this.#machine.mem.i32;
-    const leaf = words[this.#directory + (frame >>> LEAF_SHIFT)]!;
-    return leaf === 0 ? 0 : words[leaf + (frame & LEAF_MASK)]! * PAGE_SIZE;
+    return pageBehind(this.#i32, this.#directory, frame) * PAGE_SIZE;
   }
 
   /** Byte offset of a page that is all zeros. Never write to it. */
@@ -72,6 +78,33 @@ export class BackingStore {
       while (missing < inLeaf && words[slot + missing] === 0) missing++;
       if (missing > 0) this.#backRow(slot, missing);
       at += Math.max(1, missing);
+    }
+  }
+
+  /**
+   * Appends the pieces of the arena behind `length` bytes from `offset` in a frame on.
+   * @param write - give every frame its page; otherwise those without one read as zeros
+   * @throws KernelError ENOMEM as {@link back}
+   */
+  resolve(runs: RunList, frame: number, offset: number, length: number, write: boolean): void {
+    const words = this.#i32;
+    const directory = this.#directory;
+    const count = Math.ceil((offset + length) / PAGE_SIZE);
+    let left = length;
+    let from = offset;
+    for (let i = 0; i < count;) {
+      let page = pageBehind(words, directory, frame + i);
+      if (page === 0) {
+        if (write) this.back(frame + i, count - i);
+        page = write ? pageBehind(words, directory, frame + i) : this.zeroPage / PAGE_SIZE;
+      }
+      let next = i + 1;
+      while (next < count && pageBehind(words, directory, frame + next) === page + next - i) next++;
+      const bytes = Math.min(left, (next - i) * PAGE_SIZE - from);
+      runs.push(page * PAGE_SIZE + from, bytes);
+      left -= bytes;
+      from = 0;
+      i = next;
     }
   }
 
@@ -129,4 +162,10 @@ export class BackingStore {
       spinUnlock(this.#machine, lock);
     }
   }
+}
+
+/** Page of the arena behind a frame; 0 when it was never written. */
+function pageBehind(words: Int32Array, directory: number, frame: number): number {
+  const leaf = words[directory + (frame >>> LEAF_SHIFT)]!;
+  return leaf === 0 ? 0 : words[leaf + (frame & LEAF_MASK)]!;
 }

@@ -6,13 +6,13 @@ export function copyRuns(mem: Mem, dst: RunList, src: RunList): number {
   const total = Math.min(dst.total, src.total);
   let [d, dUsed, s, sUsed] = [0, 0, 0, 0];
   for (let moved = 0; moved < total;) {
-    const n = Math.min(dst.bytes[d]! - dUsed, src.bytes[s]! - sUsed, total - moved);
-    mem.copy(dst.at[d]! + dUsed, src.at[s]! + sUsed, n);
+    const n = Math.min(dst.bytes(d) - dUsed, src.bytes(s) - sUsed, total - moved);
+    mem.copy(dst.at(d) + dUsed, src.at(s) + sUsed, n);
     moved += n;
     dUsed += n;
     sUsed += n;
-    if (dUsed === dst.bytes[d]!) [d, dUsed] = [d + 1, 0];
-    if (sUsed === src.bytes[s]!) [s, sUsed] = [s + 1, 0];
+    if (dUsed === dst.bytes(d)) [d, dUsed] = [d + 1, 0];
+    if (sUsed === src.bytes(s)) [s, sUsed] = [s + 1, 0];
   }
   return total;
 }
@@ -21,8 +21,8 @@ export function copyRuns(mem: Mem, dst: RunList, src: RunList): number {
 export function writeRuns(mem: Mem, dst: RunList, bytes: Uint8Array): number {
   let done = 0;
   for (let i = 0; i < dst.count && done < bytes.length; i++) {
-    const n = Math.min(dst.bytes[i]!, bytes.length - done);
-    mem.write(dst.at[i]!, n === bytes.length ? bytes : bytes.subarray(done, done + n));
+    const n = Math.min(dst.bytes(i), bytes.length - done);
+    mem.write(dst.at(i), n === bytes.length ? bytes : bytes.subarray(done, done + n));
     done += n;
   }
   return done;
@@ -32,8 +32,8 @@ export function writeRuns(mem: Mem, dst: RunList, bytes: Uint8Array): number {
 export function readRuns(mem: Mem, src: RunList, into: Uint8Array): number {
   let done = 0;
   for (let i = 0; i < src.count && done < into.length; i++) {
-    const n = Math.min(src.bytes[i]!, into.length - done);
-    const at = src.at[i]!;
+    const n = Math.min(src.bytes(i), into.length - done);
+    const at = src.at(i);
     into.set(mem.u8.subarray(at, at + n), done);
     done += n;
   }
@@ -44,8 +44,8 @@ export function readRuns(mem: Mem, src: RunList, into: Uint8Array): number {
 export function gatherRuns(mem: Mem, src: RunList, to: number): void {
   let done = 0;
   for (let i = 0; i < src.count; i++) {
-    mem.copy(to + done, src.at[i]!, src.bytes[i]!);
-    done += src.bytes[i]!;
+    mem.copy(to + done, src.at(i), src.bytes(i));
+    done += src.bytes(i);
   }
 }
 
@@ -53,12 +53,12 @@ export function gatherRuns(mem: Mem, src: RunList, to: number): void {
 export function scatterRuns(mem: Mem, dst: RunList, from: number): void {
   let done = 0;
   for (let i = 0; i < dst.count; i++) {
-    mem.copy(dst.at[i]!, from + done, dst.bytes[i]!);
-    done += dst.bytes[i]!;
+    mem.copy(dst.at(i), from + done, dst.bytes(i));
+    done += dst.bytes(i);
   }
 }
 
 /** Sets every byte of the pieces. */
 export function fillRuns(mem: Mem, dst: RunList, value: number): void {
-  for (let i = 0; i < dst.count; i++) mem.fill(dst.at[i]!, value, dst.bytes[i]!);
+  for (let i = 0; i < dst.count; i++) mem.fill(dst.at(i), value, dst.bytes(i));
 }

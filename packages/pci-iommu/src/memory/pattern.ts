@@ -91,9 +91,9 @@ export class PatternTable {
   #each(runs: RunList, start: number, fn: (at: number, offset: number, bytes: number) => boolean): void {
     let offset = start;
     for (let i = 0; i < runs.count; i++) {
-      for (let done = 0; done < runs.bytes[i]!;) {
-        const bytes = Math.min(runs.bytes[i]! - done, PAGE_SIZE - (offset % PAGE_SIZE));
-        if (!fn(runs.at[i]! + done, offset, bytes)) return;
+      for (let done = 0; done < runs.bytes(i);) {
+        const bytes = Math.min(runs.bytes(i) - done, PAGE_SIZE - (offset % PAGE_SIZE));
+        if (!fn(runs.at(i) + done, offset, bytes)) return;
         done += bytes;
         offset += bytes;
       }

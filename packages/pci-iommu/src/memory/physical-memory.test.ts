@@ -41,7 +41,7 @@ describe('PhysicalMemory', () => {
     const runs = new RunList();
     expect(memory.resolve(runs, BIG_BAR, 2 ** 20, true)).toBe(2 ** 20);
     expect(runs.count).toBe(1);
-    expect(runs.bytes[0]).toBe(2 ** 20);
+    expect(runs.bytes(0)).toBe(2 ** 20);
   });
 
   test('a range that leaves memory is EFAULT', () => {

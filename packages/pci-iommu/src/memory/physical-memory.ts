@@ -104,29 +104,12 @@ export class PhysicalMemory {
   /** {@link resolve} for a range that is inside one region. */
   resolveIn(region: MemoryRegion, runs: RunList, paddr: number, length: number, write: boolean): void {
     const page = Math.floor((paddr - region.start) / PAGE_SIZE);
-    let offset = paddr - region.start - page * PAGE_SIZE;
-    let frame = region.frame + page;
-    for (let left = length; left > 0; frame++) {
-      const bytes = Math.min(left, PAGE_SIZE - offset);
-      this.resolveFrame(runs, frame, offset, bytes, write, left);
-      left -= bytes;
-      offset = 0;
-    }
+    this.resolveFrames(runs, region.frame + page, paddr - region.start - page * PAGE_SIZE, length, write);
   }
 
-  /**
-   * {@link resolve} for `bytes` bytes at `offset` in one frame.
-   * @param ahead - how many bytes of the frames from there on are about to be written: they get their backing in a row
-   */
-  resolveFrame(runs: RunList, frame: number, offset: number, bytes: number, write: boolean, ahead: number): void {
-    let at = this.store.offsetOf(frame);
-    if (at === 0) {
-      if (write) {
-        this.store.back(frame, Math.ceil((offset + ahead) / PAGE_SIZE));
-        at = this.store.offsetOf(frame);
-      } else at = this.store.zeroPage;
-    }
-    runs.push(at + offset, bytes);
+  /** {@link resolve} for `length` bytes from `offset` in a frame on; its region must hold them. */
+  resolveFrames(runs: RunList, frame: number, offset: number, length: number, write: boolean): void {
+    this.store.resolve(runs, frame, offset, length, write);
   }
 
   #resolve(runs: RunList, paddr: number, length: number, write: boolean): RunList {

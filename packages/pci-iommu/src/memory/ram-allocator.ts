@@ -103,7 +103,17 @@ export class RamAllocator {
     return bit >= 0 && nextClearBit(this.#machine.mem.i32, this.#bits, bit, bit + count) === bit + count;
   }
 
-  /** {@link isAllocated} for one frame of a region of RAM. */
+  /** Byte offset of the bitmap of pages given out. */
+  get bitmapByte(): number {
+    return this.#bits * 4;
+  }
+
+  /** Number of the bit of a region's first frame. */
+  bitOf(region: MemoryRegion): number {
+    return this.#bitOfRegion[region.index]!;
+  }
+
+  /** Whether a frame of a region of RAM is given out. */
   isFrameAllocated(region: MemoryRegion, frame: number): boolean {
     const bit = this.#bitOfRegion[region.index]! + frame - region.frame;
     return ((this.#machine.mem.i32[this.#bits + (bit >>> 5)]! >>> (bit & 31)) & 1) === 1;

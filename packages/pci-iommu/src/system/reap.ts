@@ -3,7 +3,7 @@ import { DomainStruct } from '../iommu/domain-struct.ts';
 import { IommuDomain } from '../iommu/index.ts';
 import type { PciSystem } from './pci-system.ts';
 
-/** Takes back what a dead task kept for itself: recycled IOVAs, and the right to fill an IOTLB. */
+/** Takes back what a dead task kept for itself: recycled IOVAs. */
 export function reapPci(system: PciSystem, task: number): void {
   const { machine, memory } = system;
   const slab = machine.slab(DomainStruct);
@@ -11,7 +11,6 @@ export function reapPci(system: PciSystem, task: number): void {
     // Tasks that live on may give up domains of their own meanwhile.
     if (slab.tryAt(ref) === 0) continue;
     const domain = new IommuDomain(machine, memory.map, ref);
-    domain.iotlb?.reap(task);
     try {
       domain.iova?.reap(task);
     } catch (error) {

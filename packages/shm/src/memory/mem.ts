@@ -50,6 +50,17 @@ export class Mem {
     return this.movers.kind;
   }
 
+  /**
+   * The exports of a WebAssembly module that imports this memory as `env.memory`; `null` where bytes are moved by JavaScript.
+   * @param base64 - the module's bytes
+   */
+  instantiate(base64: string): unknown {
+    const { handle } = this;
+    if (this.kind === 'js' || handle instanceof SharedArrayBuffer) return null;
+    const host = wasmHost!;
+    return new host.Instance(new host.Module(Buffer.from(base64, 'base64')), { env: { memory: handle } }).exports;
+  }
+
   /** Copies `length` bytes; ranges may overlap. Offsets in bytes. */
   copy(dst: number, src: number, length: number): void {
     this.movers.copy(dst, src, length);
