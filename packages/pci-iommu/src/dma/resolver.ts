@@ -124,7 +124,8 @@ export class Resolver {
       const owned = checks && this.#write && !this.#foreignNoted;
       done += walk.walk(domain, page, offset, length - done, need, checks, owned);
       if (walk.stalePage >= 0) this.#noteStale(walk.stalePage);
-      if (done === length || walk.isFull) break;
+      if (done === length) break;
+      if (!walk.stopped) continue;
       const bytes = Math.min(length - done, PAGE_SIZE - pageOffset(address + done));
       const moved = this.#pageBehind(walk.entry, need, address + done, bytes, length - done);
       done += moved;

@@ -47,7 +47,8 @@ const MODULE = Symbol('pci.walk');
  */
 export class WalkState {
   readonly runs: RunList;
-  /** Entry of the page at which the last {@link walk} ended. */
+  /** Whether the last {@link walk} ended at a page that needs a closer look, and that page's entry. */
+  stopped = false;
   entry = 0;
   /** Page whose cached translation the page table no longer had in the last {@link walk}; -1: none. */
   stalePage = -1;
@@ -122,6 +123,7 @@ export class WalkState {
     const { iotlb } = domain;
     this.stalePage = -1;
     if (this.#module === null || iotlb === null || room <= 0) {
+      this.stopped = true;
       this.entry = domain.translate(page, checkStale);
       if (domain.staleHit) this.stalePage = page;
       return 0;
@@ -137,7 +139,8 @@ export class WalkState {
     this.runs.wrote(words[at + COUNT]!, got);
     if (got > 0) this.#used += Math.ceil((offset + got) / PAGE_SIZE);
     if (words[at + END_THEN_STALE]! >= 0) this.stalePage = page + words[at + END_THEN_STALE]!;
-    if (got < left) this.entry = words[at + ENTRIES + this.#used]!;
+    this.stopped = got < left;
+    if (this.stopped) this.entry = words[at + ENTRIES + this.#used]!;
     return got;
   }
 

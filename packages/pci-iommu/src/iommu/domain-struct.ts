@@ -17,8 +17,6 @@ export const DomainStruct = struct('iommu_domain', {
   tableCount: i32(),
   /** Pages mapped. */
   mapped: i32(),
-  /** Moved on after each batch of changes to the page table: publishes them. */
-  generation: i32(),
   /** Word of the IOTLB, and its slot. */
   tlb: i32(),
   tlbRef: ref(),

@@ -1,14 +1,17 @@
-import { atomicAdd, KernelError, type Machine, type Mutex, mutexOf, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
+import { KernelError, type Machine, type Mutex, mutexOf, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
 import type { MemoryMap } from '../memory/memory-map.ts';
-import { isPageAligned, PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
+import { isPageAligned, PAGE_SHIFT, PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
 import { checkMap, IOVA_APERTURE_END } from './check-map.ts';
 import { createDomain, type DomainOptions, freeDomain } from './domain-lifetime.ts';
 import { DOMAIN_TYPES, DomainStruct, type DomainType } from './domain-struct.ts';
 import { Iotlb, type IotlbStats } from './iotlb.ts';
 import { IotlbGather } from './iotlb-gather.ts';
-import { IovaSpace } from './iova-space.ts';
+import { IovaSpace, RECYCLED_BYTES } from './iova-space.ts';
 import { entryFrame, highBits, lowBits, MAX_PAGE_NUMBER, PageTable, walkEntry } from './page-table.ts';
 import { PROT_MASK } from './prot.ts';
+
+/** Bytes that the low 32 bits of a page's number stand for. */
+const HIGH_BYTES = PAGE_SIZE * 2 ** 32;
 
 /**
  * A set of translations for the devices attached to it: page table, IOTLB and, for the DMA API's domains, an allocator of
@@ -183,8 +186,11 @@ export class IommuDomain {
 
   /** Physical address behind an IOVA by the page table; 0 when it is not mapped. @kernel iommu_iova_to_phys */
   iovaToPhys(iova: number): number {
-    if (this.type === 'identity') return iova;
-    const entry = this.walk(pageNumber(iova));
+    const top = this.#top;
+    if (top === 0) return this.type === 'identity' ? iova : 0;
+    const high = (iova / HIGH_BYTES) | 0;
+    if (high >>> 4 !== 0) return 0;
+    const entry = walkEntry(this.#i32, top, (iova / PAGE_SIZE) | 0, high);
     return entry === 0 ? 0 : this.memoryMap.paddrOf(entryFrame(entry)) + pageOffset(iova);
   }
 
@@ -215,14 +221,23 @@ export class IommuDomain {
    * @throws KernelError ENOMEM
    */
   iovaAlloc(size: number, limit: number = IOVA_APERTURE_END, flush = true): number {
-    if (this.#iova === null || size <= 0) return 0;
+    const iova = this.#iova;
+    if (iova === null || size <= 0) return 0;
     const end = limit >= IOVA_APERTURE_END ? MAX_PAGE_NUMBER : pageNumber(limit) + 1;
-    return this.#iova.alloc(Math.ceil(size / PAGE_SIZE), end, flush) * PAGE_SIZE;
+    if (size <= RECYCLED_BYTES) {
+      const page = iova.allocRecycled((size + PAGE_SIZE - 1) >>> PAGE_SHIFT, end);
+      if (page > 0) return page * PAGE_SIZE;
+    }
+    return iova.alloc(Math.ceil(size / PAGE_SIZE), end, flush) * PAGE_SIZE;
   }
 
   /** Gives a range back that {@link iovaAlloc} gave out: address and size as they were. */
   iovaFree(iova: number, size: number): void {
-    this.#iova?.free(pageNumber(iova), Math.ceil(size / PAGE_SIZE));
+    const space = this.#iova;
+    if (space === null) return;
+    const page = pageNumber(iova);
+    if (size <= RECYCLED_BYTES && space.recycle(page, (size + PAGE_SIZE - 1) >>> PAGE_SHIFT)) return;
+    space.free(page, Math.ceil(size / PAGE_SIZE));
   }
 
   /** The allocator of addresses; `null` but for the DMA API's domains. */
@@ -253,14 +268,14 @@ export class IommuDomain {
   #remove(page: number, pages: number, gather: IotlbGather): number {
     const removed = this.#table.remove(page, pages);
     if (removed.pages > 0) {
-      DomainStruct.mapped.sub(this.machine.mem, this.#p, removed.pages);
+      this.#table.countMapped(-removed.pages);
       gather.add(removed.first, removed.end);
     }
     return removed.pages;
   }
 
+  /** The unlock that follows publishes the changes. */
   #publish(): void {
     syncPoint('iommu.publish', this.#p);
-    atomicAdd(this.machine.mem, this.#p + DomainStruct.generation.at, 1);
   }
 }

@@ -16,10 +16,12 @@ const PREVIOUS = TaskCacheStruct.previous.at;
 /** Takes one freed range out of circulation: first page, pages. */
 type GiveBack = (page: number, pages: number) => void;
 
-/** Order of the magazine that ranges of `pages` pages go to; -1 for sizes that are not cached. */
+/** Ranges of more pages than this are not kept in magazines. */
+export const MAGAZINE_PAGES = 1 << (MAGAZINE_ORDERS - 1);
+
+/** Order of the magazine that ranges of `pages` pages go to, up to {@link MAGAZINE_PAGES}. */
 export function magazineOrder(pages: number): number {
-  const order = pages <= 1 ? 0 : 32 - Math.clz32(pages - 1);
-  return order < MAGAZINE_ORDERS ? order : -1;
+  return pages <= 1 ? 0 : 32 - Math.clz32(pages - 1);
 }
 
 /**
@@ -70,10 +72,40 @@ export class IovaCache {
     kmemSlab(this.#machine, TASKS).free(slot, 'iova.caches');
   }
 
-  /** The newest freed range of `1 << order` pages below page `limit`, or 0. @kernel iova_rcache_get */
+  /**
+   * The newest freed range of `1 << order` pages, if it is below page `limit`; 0: see {@link getPrevious}.
+   * @kernel iova_rcache_get
+   */
   get(order: number, limit: number): number {
     const words = this.#i32;
-    const task = this.#mine !== 0 ? this.#mine : this.#task();
+    if (this.#mine === 0) return 0;
+    const loaded = words[this.#mine + LOADED + order]!;
+    if (loaded === 0) return 0;
+    const count = words[loaded + COUNT]! - 1;
+    if (count < 0) return 0;
+    const page = this.#f64[((loaded + PAGES) >>> 1) + count]!;
+    if (page + (1 << order) > limit) return 0;
+    words[loaded + COUNT] = count;
+    return page;
+  }
+
+  /** Keeps a freed range; false when there is no room for it: see {@link putPrevious}. @kernel iova_rcache_insert */
+  put(page: number, order: number): boolean {
+    const words = this.#i32;
+    if (this.#mine === 0) return false;
+    const loaded = words[this.#mine + LOADED + order]!;
+    if (loaded === 0) return false;
+    const count = words[loaded + COUNT]!;
+    if (count === MAGAZINE_ENTRIES) return false;
+    this.#f64[((loaded + PAGES) >>> 1) + count] = page;
+    words[loaded + COUNT] = count + 1;
+    return true;
+  }
+
+  /** {@link get} with a choice: from the previous magazine if the loaded one is empty, and not only the newest range. */
+  getPrevious(order: number, limit: number): number {
+    const words = this.#i32;
+    const task = this.#task();
     if (task === 0) return 0;
     let magazine = words[task + LOADED + order]!;
     if (magazine === 0 || words[magazine + COUNT] === 0) {
@@ -83,28 +115,22 @@ export class IovaCache {
       words[task + LOADED + order] = previous;
       magazine = previous;
     }
-    const last = words[magazine + COUNT]! - 1;
-    const page = this.#f64[((magazine + PAGES) >>> 1) + last]!;
-    if (page + (1 << order) > limit) return this.#takeBelow(magazine, order, limit);
-    words[magazine + COUNT] = last;
-    return page;
+    return this.#takeBelow(magazine, order, limit);
   }
 
-  /** Keeps a freed range; false when there is no room for it: see {@link putSlow}. @kernel iova_rcache_insert */
-  put(page: number, order: number): boolean {
+  /** {@link put} into the previous magazine if the loaded one is full; false without room: see {@link putSlow}. */
+  putPrevious(page: number, order: number): boolean {
     const words = this.#i32;
-    const task = this.#mine !== 0 ? this.#mine : this.#task();
-    let magazine = task === 0 ? 0 : words[task + LOADED + order]!;
-    if (magazine === 0) return false;
-    if (words[magazine + COUNT] === MAGAZINE_ENTRIES) {
+    const task = this.#task();
+    const loaded = task === 0 ? 0 : words[task + LOADED + order]!;
+    if (loaded === 0) return false;
+    if (words[loaded + COUNT] === MAGAZINE_ENTRIES) {
       const previous = words[task + PREVIOUS + order]!;
       if (previous === 0 || words[previous + COUNT] === MAGAZINE_ENTRIES) return false;
-      words[task + PREVIOUS + order] = magazine;
+      words[task + PREVIOUS + order] = loaded;
       words[task + LOADED + order] = previous;
-      magazine = previous;
     }
-    this.#push(magazine, page);
-    return true;
+    return this.put(page, order);
   }
 
   /**
@@ -198,7 +224,7 @@ export class IovaCache {
   #takeBelow(magazine: number, order: number, limit: number): number {
     const last = this.#i32[magazine + COUNT]! - 1;
     const base = (magazine + PAGES) >>> 1;
-    for (let i = last - 1; i >= 0; i--) {
+    for (let i = last; i >= 0; i--) {
       const page = this.#f64[base + i]!;
       if (page + (1 << order) > limit) continue;
       this.#f64[base + i] = this.#f64[base + last]!;
@@ -257,9 +283,11 @@ export class IovaCache {
 
   /** Word of an empty magazine; 0 without memory. */
   #newMagazine(): number {
-    const magazine = orNull(() => this.#magazines.alloc('must:iova.magazine'));
+    const magazine = orNull(() => this.#magazines.allocRaw('must:iova.magazine'));
     if (magazine === 0) return 0;
     const at = this.#magazines.at(magazine);
+    this.#i32[at + COUNT] = 0;
+    this.#i32[at + NEXT] = 0;
     MagazineStruct.self.set(this.#mem, at, magazine);
     return at;
   }

@@ -2,8 +2,11 @@ import { type Machine, type Mutex, mutexOf } from '@dmabuf-emu/shm';
 import { undoOnFailure } from '../internal/unwind.ts';
 import { PAGE_SIZE } from '../memory/page.ts';
 import { IovaStruct } from './domain-struct.ts';
-import { IovaCache, magazineOrder } from './iova-cache.ts';
+import { IovaCache, MAGAZINE_PAGES, magazineOrder } from './iova-cache.ts';
 import { IovaRanges } from './iova-ranges.ts';
+
+/** Ranges of up to so many bytes are recycled by the task that freed them. */
+export const RECYCLED_BYTES = MAGAZINE_PAGES * PAGE_SIZE;
 
 /** A range of addresses that must never be given out. Both ends inclusive. */
 export interface ReservedRange {
@@ -70,6 +73,15 @@ export class IovaSpace {
   }
 
   /**
+   * Takes up to {@link RECYCLED_BYTES} of what this task freed last, if that is below page `limit`. Calls nothing, so that it
+   * is compiled into its caller and its double is never boxed.
+   * @returns the first page; 0: use {@link alloc}
+   */
+  allocRecycled(pages: number, limit: number): number {
+    return this.#cache.get(magazineOrder(pages), limit);
+  }
+
+  /**
    * Takes `pages` pages below page `limit`.
    * @param flush - when nothing is free, take back what the magazines hold and try once more
    * @returns the first page, or 0
@@ -77,15 +89,22 @@ export class IovaSpace {
    * @kernel alloc_iova_fast
    */
   alloc(pages: number, limit: number, flush: boolean): number {
+    if (pages > MAGAZINE_PAGES) return this.#allocSlow(pages, -1, limit, flush);
     const order = magazineOrder(pages);
-    const page = order < 0 ? 0 : this.#cache.get(order, limit);
-    return page !== 0 ? page : this.#allocSlow(order < 0 ? pages : 1 << order, order, limit, flush);
+    const page = this.#cache.getPrevious(order, limit);
+    return page !== 0 ? page : this.#allocSlow(1 << order, order, limit, flush);
+  }
+
+  /** Gives up to {@link RECYCLED_BYTES} back as {@link allocRecycled} takes them; false: use {@link free}. */
+  recycle(page: number, pages: number): boolean {
+    return this.#cache.put(page, magazineOrder(pages));
   }
 
   /** Gives a range back: the whole one that was taken. @kernel free_iova_fast */
   free(page: number, pages: number): void {
+    if (pages > MAGAZINE_PAGES) return this.#freeSlow(page, pages, -1);
     const order = magazineOrder(pages);
-    if (order < 0 || !this.#cache.put(page, order)) this.#freeSlow(page, pages, order);
+    if (!this.#cache.putPrevious(page, order)) this.#freeSlow(page, pages, order);
   }
 
   /** Takes a range for good. @kernel reserve_iova */
@@ -117,7 +136,7 @@ export class IovaSpace {
 
   #allocSlow(pages: number, order: number, limit: number, flush: boolean): number {
     return this.#lock.with(() => {
-      const recycled = order >= 0 && this.#cache.refill(order) ? this.#cache.get(order, limit) : 0;
+      const recycled = order >= 0 && this.#cache.refill(order) ? this.#cache.getPrevious(order, limit) : 0;
       const page = recycled !== 0 ? recycled : this.#ranges.alloc(pages, limit);
       if (page !== 0 || !flush) return page;
       this.#cache.flushMine(this.#giveBack);

@@ -9,6 +9,8 @@ import { DomainStruct, TableStruct } from './domain-struct.ts';
 const LARGE = -0x8000_0000;
 const INDEX = 511;
 const ENTRIES = TableStruct.entries.at;
+const TOP = DomainStruct.top.at;
+const MAPPED = DomainStruct.mapped.at;
 const HIGH = 2 ** 32;
 /** Page numbers have 36 bits. */
 export const MAX_PAGE_NUMBER = 2 ** 36;
@@ -60,12 +62,14 @@ export interface Removed {
  */
 export class PageTable {
   readonly #mem: Mem;
+  readonly #words: Int32Array;
   readonly #slab: Slab;
   readonly #domain: number;
 
   /** @param domain - word of the domain's slot */
   constructor(machine: Machine, domain: number) {
     this.#mem = machine.mem;
+    this.#words = machine.mem.i32;
     this.#slab = machine.slab(TableStruct);
     this.#domain = domain;
   }
@@ -82,7 +86,7 @@ export class PageTable {
       if (!(error instanceof TaskKilled)) this.remove(page, this.#partial);
       throw error;
     }
-    DomainStruct.mapped.add(this.#mem, this.#domain, pages);
+    this.countMapped(pages);
   }
 
   /** Pages of the failed {@link install} that are in place. */
@@ -118,6 +122,11 @@ export class PageTable {
     return { pages: removed, first, end: Math.max(at, first) };
   }
 
+  /** Counts pages mapped and removed. The domain's lock is held, so a plain write does. */
+  countMapped(pages: number): void {
+    this.#mem.i32[this.#domain + MAPPED]! += pages;
+  }
+
   /** Number of pages that are mapped, by looking at every table. For checks on a quiet machine. */
   count(): number {
     const top = DomainStruct.top.get(this.#mem, this.#domain);
@@ -148,32 +157,34 @@ export class PageTable {
 
   /** Writes one large leaf, or the entries of one last-level table. Returns how many pages. `before` were done already. */
   #installLeaf(page: number, frame: number, pages: number, prot: number, before: number): number {
-    const words = this.#mem.i32;
+    const words = this.#words;
     this.#partial = before;
-    const [low, high] = [lowBits(page), highBits(page)];
-    let table = this.#descend(DomainStruct.top.get(this.#mem, this.#domain) + ((high << 5) | (low >>> 27)));
+    const low = lowBits(page) | 0;
+    let table = this.#descend(words[this.#domain + TOP]! + ((highBits(page) << 5) | (low >>> 27)));
     table = this.#descend(table + ((low >>> 18) & INDEX));
     const slot = table + ((low >>> 9) & INDEX);
+    const index = low & INDEX;
     if (words[slot]! < 0) throw inUse(page);
-    if (words[slot] === 0 && (low & INDEX) === 0 && frame % 512 === 0 && pages >= 512) {
+    if (words[slot] === 0 && index === 0 && (frame & INDEX) === 0 && pages >= 512) {
       words[slot] = LARGE | ((frame >>> 9) << 2) | prot;
       return 512;
     }
-    const leaf = this.#descend(slot) + (low & INDEX);
-    const count = Math.min(pages, 512 - (low & INDEX));
-    for (let i = 0; i < count; i++) {
-      if (words[leaf + i] !== 0) {
-        this.#partial = before + i;
-        throw inUse(page + i);
+    const leaf = this.#descend(slot) + index;
+    const count = pages < 512 - index ? pages : 512 - index;
+    let entry = (frame << 2) | prot;
+    for (let at = leaf; at < leaf + count; at++, entry += 4) {
+      if (words[at] !== 0) {
+        this.#partial = before + at - leaf;
+        throw inUse(page + at - leaf);
       }
-      words[leaf + i] = ((frame + i) << 2) | prot;
+      words[at] = entry;
     }
     return count;
   }
 
   /** The table behind an entry, made when there is none. */
   #descend(slot: number): number {
-    const table = this.#mem.i32[slot]!;
+    const table = this.#words[slot]!;
     if (table !== 0) return table;
     const made = this.addTable();
     atomicStore(this.#mem, slot, made);
@@ -184,7 +195,7 @@ export class PageTable {
   #find(page: number): number {
     const words = this.#mem.i32;
     const [low, high] = [lowBits(page), highBits(page)];
-    const second = words[DomainStruct.top.get(this.#mem, this.#domain) + ((high << 5) | (low >>> 27))]!;
+    const second = words[words[this.#domain + TOP]! + ((high << 5) | (low >>> 27))]!;
     if (second === 0) return 0;
     const third = words[second + ((low >>> 18) & INDEX)]!;
     return third === 0 ? 0 : third + ((low >>> 9) & INDEX);

@@ -13,6 +13,10 @@ export class MemoryMap {
   readonly #starts: Float64Array;
   readonly #frames: Int32Array;
   #last: MemoryRegion | null;
+  /** Frames of the region of the last {@link paddrOf}, and what to add to a frame's bytes. */
+  #firstFrame = 0;
+  #endFrame = 0;
+  readonly #offset = new Float64Array(1);
 
   constructor(regions: readonly MemoryRegion[]) {
     this.regions = regions;
@@ -51,8 +55,14 @@ export class MemoryMap {
 
   /** Physical address of a frame's first byte; -1 for numbers that no region has. */
   paddrOf(frame: number): number {
-    const region = this.regionOfFrame(frame);
-    return region === null ? -1 : region.start + (frame - region.frame) * PAGE_SIZE;
+    if (frame < this.#firstFrame || frame >= this.#endFrame) {
+      const region = this.regionOfFrame(frame);
+      if (region === null) return -1;
+      this.#firstFrame = region.frame;
+      this.#endFrame = region.frame + region.pages;
+      this.#offset[0] = region.start - region.frame * PAGE_SIZE;
+    }
+    return this.#offset[0]! + frame * PAGE_SIZE;
   }
 
   /** The BAR that decodes a physical address, exact to the byte, or `null`. */

@@ -23,6 +23,8 @@ import { verifyPci } from './verify.ts';
 
 const KEY = Symbol('pci.system');
 const F = FunctionStruct;
+/** Asked for at every access: a struct with so many fields is slow to look a field up in. */
+const ACCESS = F.access;
 
 /**
  * The PCI side of a machine, seen by one thread: topology, physical memory, IOMMU, functions. Everything that changes is in
@@ -156,7 +158,7 @@ export class PciSystem implements DmaBus {
   }
 
   accessOf(fn: TopologyFunction): number {
-    return F.access.get(this.machine.mem, this.stateOf(fn));
+    return ACCESS.get(this.machine.mem, this.stateOf(fn));
   }
 
   domainOf(fn: TopologyFunction): IommuDomain {
