@@ -11,8 +11,10 @@ const scatterGather = (pages, atLeast) => ({
   reference: 'C walk + memcpy',
   cases: [
     native('C walk + memcpy', 'memory', ['scatter-gather', pages]),
+    native('C walk of both sides + memcpy', 'memory', ['scatter-gather-2', pages]),
     ours('dma.copy', 'scatter-gather', 'copyScattered', { pages }),
     ours('dma.copy, DMA checks on', 'scatter-gather', 'copyScattered', { pages, checks: true }),
+    ours('bare mem.copy a page, nothing translated', 'scatter-gather', 'copyPages', { pages }),
   ],
   verdicts: [goal('P14', `scatter-gather, ${pages} pages`, 'dma.copy', 'C walk + memcpy', 'GB_s', { atLeast })],
 });
@@ -38,6 +40,23 @@ export const tables = [
       goal('P16', 'translate one IOVA', 'IommuDomain', 'C 4-level walk', 'translate_ns', { atMost: 1.5 }),
       goal('P17', 'map a page, batches of 16', 'IommuDomain', 'C 4-level walk', 'map_page_ns', { atMost: 2 }),
     ],
+  },
+  {
+    id: 'live-mappings',
+    title: 'the same beside unrelated live mappings in the domain: the cost must not grow with them',
+    package: 'pci-iommu',
+    goals: [],
+    threads: 1,
+    unit: 'ns',
+    reference: '1K other mappings',
+    cases: [1, 100, 1000].map((k) =>
+      ours(k < 1000 ? `${k}K other mappings` : '1M other mappings', 'iommu', 'translateAndMap', {
+        pages: 4096,
+        batch: 16,
+        others: k * 1000,
+      }),
+    ),
+    verdicts: [],
   },
   {
     id: 'iova',

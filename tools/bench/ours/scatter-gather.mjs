@@ -1,6 +1,7 @@
 // P14. Calls DmaPort.copy(target, source, bytes) with both sides behind the IOMMU, frames in random order: two
 // translations a page where the C reference makes one.
 import { gbPerSecond } from '../lib/stats.mjs';
+import { createMachine } from './machine.mjs';
 import { createSystem, PAGE } from './pci-system.mjs';
 
 const FIRST_IOVA = 2 ** 32;
@@ -19,6 +20,20 @@ export async function copyScattered({ pages, checks = false }) {
   }
   device.config.busMaster = true;
   return { GB_s: gbPerSecond(bytes, () => device.dma.copy(FIRST_IOVA + bytes, FIRST_IOVA, bytes)) };
+}
+
+/** The same copies without any translation: one wasm call a page. What the host's `memory.copy` allows. */
+export async function copyPages({ pages }) {
+  const bytes = pages * PAGE;
+  const { mem, memoryBase } = await createMachine({ memoryBytes: 2 * bytes });
+  mem.fill(memoryBase, 1, 2 * bytes);
+  const from = shuffled(pages, 1).map((frame) => memoryBase + frame * PAGE);
+  const to = shuffled(pages, 2).map((frame) => memoryBase + (pages + frame) * PAGE);
+  return {
+    GB_s: gbPerSecond(bytes, () => {
+      for (let i = 0; i < pages; i++) mem.copy(to[i], from[i], PAGE);
+    }),
+  };
 }
 
 function shuffled(count, seed) {
