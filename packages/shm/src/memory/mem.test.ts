@@ -110,3 +110,18 @@ describe('hash', () => {
     }
   });
 });
+
+describe('Mem.instantiate', () => {
+  // (module (import "env" "memory" (memory 1 65536 shared)) (func (export "load") (result i32) (i32.load (i32.const 64))))
+  const module = 'AGFzbQEAAAABBQFgAAF/AhIBA2VudgZtZW1vcnkCAwGAgAQDAgEABwgBBGxvYWQAAAoKAQgAQcAAKAIACw==';
+
+  it('runs a module over the memory', () => {
+    const mem = Mem.reserve(65536, 'wasm');
+    mem.i32[16] = 4711;
+    expect((mem.instantiate(module) as { load: () => number }).load()).toBe(4711);
+  });
+
+  it('is null where bytes are moved by JavaScript', () => {
+    expect(Mem.reserve(65536, 'js').instantiate(module)).toBeNull();
+  });
+});
