@@ -9,11 +9,11 @@ const MODULES = [
 ];
 const root = new URL('../../', import.meta.url);
 const features = { threads: true, bulk_memory: true };
-const { parseWat } = await wabt();
+const assembler = await wabt();
 for (const { source, into, name } of MODULES) {
   const url = new URL(source, root);
   const file = path.posix.basename(source);
-  const { buffer } = parseWat(file, readFileSync(url, 'utf8'), features).toBinary({});
+  const { buffer } = assembler.parseWat(file, readFileSync(url, 'utf8'), features).toBinary({});
   const base64 = Buffer.from(buffer).toString('base64');
   writeFileSync(
     new URL(into, url),
