@@ -147,3 +147,21 @@ it('a thread that dies anywhere leaves damage at worst, and nobody waits for it'
   }
   expect(tainted).toBeLessThanOrEqual(3);
 });
+
+it('what a thread imported stays attached when it dies, until the process lets go', async () => {
+  using r = drmRig();
+  const [g, k] = [r.open('vgem'), r.open('vkms')];
+  const fd = k.primeHandleToFd(k.createDumb(SMALL).handle, BOTH);
+  const url = new URL(import.meta.resolve('#dist/drm/prime/importer.test-worker.js'));
+  const { worker: thread } = startTestWorker(url, r.machine, { process: r.fds.ref, drm: 0, dmabuf: fd }, 'importer');
+  const importer = () => r.machine.tasks().find(({ waitingFor }) => waitingFor?.label === 'test.imported');
+  await expect.poll(importer, { timeout: 20_000, interval: 2 }).toBeDefined();
+  const { id } = importer()!;
+  await thread.terminate();
+  r.machine.reap(id);
+  expect(r.count(fd)).toBe(6);
+  expect(g.primeFdToHandle(fd)).toBe(1);
+  g.gemClose(1);
+  expect(r.count(fd)).toBe(3);
+  expect(r.machine.verify()).toMatchObject({ errors: [], leaks: [], counts: { dma_buf_attachment: 0 } });
+});

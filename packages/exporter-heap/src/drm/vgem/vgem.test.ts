@@ -1,4 +1,4 @@
-import { DmaBuf, Fence, ResvUsage } from '@dmabuf-emu/core';
+import { DmaBuf, Fence, poll, pollAsync, PollEvents, ResvUsage } from '@dmabuf-emu/core';
 import { VGEM_FENCE_TIMEOUT_MS, VGEM_FENCE_WRITE } from '@dmabuf-emu/exporter-heap';
 import { describe, expect, it } from 'vitest';
 import { answer, BOTH, drmRig, type DrmRig, SMALL } from '../drm.fixture.ts';
@@ -133,6 +133,18 @@ describe('an attached fence', () => {
     expect(resv.testSignaled(ResvUsage.WRITE)).toBe(true);
     expect(() => drm.vgemFenceSignal({ fence })).toThrow(errno('ETIMEDOUT'));
     expect(() => drm.vgemFenceSignal({ fence })).toThrow(errno('ENOENT'));
+  });
+
+  it('ends a poll of the dma-buf that goes on for longer', async () => {
+    using r = drmRig({ clock: 'manual' });
+    const { drm, handle } = objectOf(r);
+    const fd = drm.primeHandleToFd(handle, BOTH);
+    drm.vgemFenceAttach({ handle, ...WRITE });
+    const ready = pollAsync(r.machine, [{ fd, events: PollEvents.IN }], { timeoutMs: 3 * VGEM_FENCE_TIMEOUT_MS });
+    r.machine.clock.advance(VGEM_FENCE_TIMEOUT_MS - 1);
+    expect(poll(r.machine, [{ fd, events: PollEvents.IN }], { timeoutMs: 0 })).toEqual([0]);
+    r.machine.clock.advance(1);
+    expect(await ready).toEqual([PollEvents.IN]);
   });
 
   it('that was signalled in time leaves no timer', () => {
