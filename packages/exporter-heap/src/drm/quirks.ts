@@ -12,11 +12,6 @@ export const DRM_QUIRKS = defineQuirks({
     why: 'the call came after 6.12 and is switched off in 7.3',
     kernels: ['6.12', '7.3'],
   },
-  'drm.versionDate': {
-    what: 'the version tells the date of the driver, not 0',
-    why: 'drivers lost their dates in 6.14',
-    kernels: ['6.12'],
-  },
   'drm.shmemMmapLosesOffset': {
     what: 'a dma-buf of GEM pages that is mapped at an offset shows its first page: the offset is checked, then lost',
     why: 'defect of every kernel so far; 7.1 is emulated without it',

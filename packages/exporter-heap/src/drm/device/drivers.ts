@@ -2,8 +2,6 @@
 export interface DrmDriver {
   readonly name: DrmDriverName;
   readonly desc: string;
-  /** As older kernels tell it. */
-  readonly date: string;
   readonly version: readonly [major: number, minor: number, patch: number];
   /** Number of its card node; render nodes are 128 above. */
   readonly minor: number;
@@ -49,7 +47,6 @@ export const DRM_DRIVERS: Readonly<Record<DrmDriverName, DrmDriver>> = {
   vgem: {
     name: 'vgem',
     desc: 'Virtual GEM provider',
-    date: '20120112',
     version: [1, 0, 0],
     minor: 0,
     render: true,
@@ -61,7 +58,6 @@ export const DRM_DRIVERS: Readonly<Record<DrmDriverName, DrmDriver>> = {
   vkms: {
     name: 'vkms',
     desc: 'Virtual Kernel Mode Setting',
-    date: '20180514',
     version: [1, 0, 0],
     minor: 1,
     render: false,
@@ -78,7 +74,6 @@ export const DRM_DRIVERS: Readonly<Record<DrmDriverName, DrmDriver>> = {
   virtio_gpu: {
     name: 'virtio_gpu',
     desc: 'virtio GPU',
-    date: '0',
     version: [0, 1, 0],
     minor: 2,
     render: true,

@@ -1,5 +1,4 @@
 import { KernelError } from '@dmabuf-emu/shm';
-import { DRM_QUIRKS } from '../quirks.ts';
 import { DrmCap } from './drivers.ts';
 import type { OpenFile } from './open-file.ts';
 
@@ -7,14 +6,15 @@ import type { OpenFile } from './open-file.ts';
 export interface DrmVersion {
   readonly name: string;
   readonly desc: string;
+  /** Drivers have none any more: 0. */
   readonly date: string;
   readonly version: readonly [major: number, minor: number, patch: number];
 }
 
 /** @kernel drm_version */
-export function versionOf({ machine, device }: OpenFile): DrmVersion {
-  const { name, desc, date, version } = device.driver;
-  return { name, desc, date: DRM_QUIRKS.has(machine, 'drm.versionDate') ? date : '0', version };
+export function versionOf({ device }: OpenFile): DrmVersion {
+  const { name, desc, version } = device.driver;
+  return { name, desc, date: '0', version };
 }
 
 const CAPS = new Set<number>(Object.values(DrmCap));
