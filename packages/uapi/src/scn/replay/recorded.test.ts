@@ -9,15 +9,24 @@ function recording(name: string): Recording {
   return readResults(readFileSync(new URL(name, fixtures)), name);
 }
 
-test(
-  'under 7.3 every answer is the one that Linux 7.3.4 gave',
-  async () => {
-    const recorded = recording('linux-7.3.4.jsonl.gz');
+test.each([
+  ['7.3', 'linux-7.3.4.jsonl.gz'],
+  ['6.12', 'linux-6.12.107.jsonl.gz'],
+] as const)(
+  'under %s every answer is the one that %s has',
+  async (kernel, name) => {
+    const recorded = recording(name);
     const scenarios = recorded.results.map((result) => scenarioOf(result, recorded.file));
     const inScope = scenarios.filter((scenario) => !isOutOfScope(scenario)).length;
-    const report = await replay(recorded, { kernel: '7.3', quirks: [], jobs: 2 });
+    const report = await replay(recorded, { kernel, quirks: [], jobs: 2 });
     expect(report.differences).toEqual([]);
-    expect(report).toMatchObject({ kernel: '7.3.4', profile: '7.3', same: inScope, documented: 0, different: 0 });
+    expect(report).toMatchObject({
+      kernel: recorded.kernel,
+      profile: kernel,
+      same: inScope,
+      documented: 0,
+      different: 0,
+    });
     expect(report).toMatchObject({ total: 698, outOfScope: 698 - inScope });
     expect(inScope).toBeGreaterThan(550);
   },

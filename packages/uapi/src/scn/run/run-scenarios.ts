@@ -68,7 +68,7 @@ class Runner {
       const listen = (report: WorkerReport): void => {
         if ('step' in report) steps.push(report.step);
         else if ('result' in report) resolve(report.result);
-        else if ('failure' in report) reject(new Error(`scenario ${scenario.id} failed: ${report.failure}`));
+        else if ('failure' in report) resolve(failed(scenario, steps, report.failure));
       };
       stop = () => {
         clearTimeout(timer);
@@ -92,4 +92,9 @@ class Runner {
     worker.postMessage(null);
     await new Promise((resolve) => worker.once('exit', resolve));
   }
+}
+
+/** What stopped a scenario that is neither the kernel's answer nor the program's end: a bug of the emulator. */
+function failed({ id }: Scenario, steps: readonly StepResult[], text: string): ScenarioResult {
+  return { id, steps, died: 'emulator', kmsg: [text], skipped: '' };
 }
