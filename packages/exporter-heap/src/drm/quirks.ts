@@ -9,7 +9,7 @@ export const DRM_QUIRKS = defineQuirks({
   },
   'drm.noChangeHandle': {
     what: 'GEM_CHANGE_HANDLE is EINVAL',
-    why: 'the call came after 6.12 and is switched off in 7.3',
+    why: 'the call came with 6.18 and was switched off after 7.1, since it raced with GEM_CLOSE',
     kernels: ['6.12', '7.3'],
   },
   'drm.shmemMmapLosesOffset': {

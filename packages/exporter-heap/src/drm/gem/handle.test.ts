@@ -78,7 +78,8 @@ describe('changing a handle', () => {
     expect(() => g.gemChangeHandle(other, 0x8000_0000)).toThrow(errno('EINVAL'));
     g.gemChangeHandle(other, other);
     g.gemChangeHandle(other, 300);
-    expect(g.createDumb(SMALL).handle).toBe(1);
+    g.gemChangeHandle(300, 0);
+    expect([g.gemFlink(0), g.createDumb(SMALL).handle]).toEqual([1, 1]);
   });
 
   it.each(['7.3', '6.12'] as const)('is switched off in %s', (kernel) => {

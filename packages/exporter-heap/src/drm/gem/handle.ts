@@ -4,7 +4,8 @@ import type { OpenFile } from '../device/open-file.ts';
 import { addMember, removeMember } from '../prime/members.ts';
 import { DRM_QUIRKS } from '../quirks.ts';
 import { GemObject } from './gem-object.ts';
-import { lookUpObject, putAfter } from './lookup.ts';
+
+const CHANGE = 'drm_gem_change_handle_ioctl';
 
 /**
  * Gives the object a handle in `file`; the handles of all files together hold one reference.
@@ -51,27 +52,39 @@ function forgetNames(gem: GemObject): void {
 
 /** GEM_CHANGE_HANDLE @kernel drm_gem_change_handle_ioctl @throws KernelError EINVAL, ENOENT, ENOSPC (taken), ENOMEM */
 export function changeHandle(file: OpenFile, handle: number, newHandle: number): void {
-  const call = 'drm_gem_change_handle_ioctl';
   if (DRM_QUIRKS.has(file.machine, 'drm.noChangeHandle') || newHandle > 0x7fff_ffff) {
-    throw new KernelError('EINVAL', call, `handle ${handle} cannot become ${newHandle}`);
+    throw new KernelError('EINVAL', CHANGE, `handle ${handle} cannot become ${newHandle}`);
   }
-  const gem = lookUpObject(file, handle, call);
-  putAfter(gem, () => {
-    if (handle === newHandle) return;
-    file.primeLock.with(() => moveHandle(file, gem, handle, newHandle));
-  });
+  if (file.objects.find(handle) === 0) throw unknown(handle);
+  if (handle !== newHandle) file.primeLock.with(() => moveHandle(file, handle, newHandle));
 }
 
-function moveHandle(file: OpenFile, gem: GemObject, handle: number, newHandle: number): void {
-  const taken = new KernelError('ENOSPC', 'drm_gem_change_handle_ioctl', `handle ${newHandle} is taken`);
-  if (newHandle === 0 || !file.objects.allocAt(newHandle, gem.ref, 'drm_gem_change_handle')) throw taken;
-  const { dmabuf } = gem;
+/** Neither handle means anything until the move is done, so that nobody can close one of them meanwhile. */
+function moveHandle(file: OpenFile, handle: number, newHandle: number): void {
+  const { objects } = file;
+  if (!objects.reserve(newHandle, CHANGE)) {
+    throw new KernelError('ENOSPC', CHANGE, `handle ${newHandle} is taken`);
+  }
+  const ref = objects.clear(handle);
+  if (ref === 0) {
+    objects.remove(newHandle);
+    throw unknown(handle);
+  }
+  const { dmabuf } = GemObject.of(file.machine, ref);
   if (dmabuf !== null) {
     orUndo(
       () => addMember(file, dmabuf, newHandle),
-      () => file.objects.remove(newHandle),
+      () => {
+        objects.remove(newHandle);
+        objects.set(handle, ref);
+      },
     );
     removeMember(file, handle);
   }
-  file.objects.remove(handle);
+  objects.remove(handle);
+  objects.set(newHandle, ref);
+}
+
+function unknown(handle: number): KernelError {
+  return new KernelError('ENOENT', CHANGE, `there is no object with handle ${handle}`);
 }

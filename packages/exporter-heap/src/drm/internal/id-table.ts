@@ -2,7 +2,7 @@ import { i32, KernelError, kmemSlab, type Machine, ref, struct, type WordsField,
 import { orUndo } from '../../internal/undo.ts';
 import { withSpin } from '../../internal/with-spin.ts';
 
-/** Values of a table: words 1 to `size` of a block. Found by one word, so that a task that dies half-way leaves it whole. */
+/** Values of a table, from id 0 on: words 1 to `size` of a block. Found by one word, so that a task that dies half-way leaves it whole. */
 const IdBlockStruct = struct('idr_layer', { size: i32(), block: ref() });
 const B = IdBlockStruct;
 
@@ -21,7 +21,7 @@ const NOTHING = -1;
 export const idTable = (): WordsField => words(FIELD_WORDS);
 
 /**
- * Ids from 1 to values that are neither 0 nor -1; a new one is the lowest that is free. A handle over a field.
+ * Ids to values that are neither 0 nor -1; a new id is the lowest from 1 that is free. A handle over a field.
  * Its spin lock is inside. @kernel idr
  */
 export class IdTable {
@@ -37,21 +37,26 @@ export class IdTable {
   alloc(value: number, site: string): number {
     return this.#locked(() => {
       let id = 1;
-      while (id <= this.#size && this.#value(id) !== 0) id++;
+      while (this.#value(id) !== 0) id++;
       this.#grow(id, site);
       this.#set(id, value);
       return id;
     });
   }
 
-  /** Gives `value` that id; false when it is taken. @throws KernelError ENOMEM */
-  allocAt(id: number, value: number, site: string): boolean {
+  /** Takes an id that means nothing until {@link set}; false when it is taken. @throws KernelError ENOMEM */
+  reserve(id: number, site: string): boolean {
     return this.#locked(() => {
       if (this.#value(id) !== 0) return false;
       this.#grow(id, site);
-      this.#set(id, value);
+      this.#set(id, NOTHING);
       return true;
     });
+  }
+
+  /** Gives an id that is taken another value. @kernel idr_replace */
+  set(id: number, value: number): void {
+    this.#locked(() => this.#set(id, value));
   }
 
   /** The value of an id, 0 for none; `use` sees it with the lock held, so that it can take a reference. @kernel idr_find */
@@ -87,7 +92,7 @@ export class IdTable {
   entries(): [id: number, value: number][] {
     return this.#locked(() => {
       const found: [number, number][] = [];
-      for (let id = 1; id <= this.#size; id++) {
+      for (let id = 0; id < this.#size; id++) {
         const value = this.#value(id);
         if (value !== 0 && value !== NOTHING) found.push([id, value]);
       }
@@ -113,11 +118,11 @@ export class IdTable {
   #word(id: number): number {
     const p = this.#machine.slab(B).at(this.#values);
     const { mem } = this.#machine;
-    return kmemSlab(this.#machine, B.size.get(mem, p)).at(B.block.get(mem, p)) + id;
+    return kmemSlab(this.#machine, B.size.get(mem, p)).at(B.block.get(mem, p)) + 1 + id;
   }
 
   #value(id: number): number {
-    return id >= 1 && id <= this.#size ? this.#machine.mem.i32[this.#word(id)]! : 0;
+    return id >= 0 && id < this.#size ? this.#machine.mem.i32[this.#word(id)]! : 0;
   }
 
   #set(id: number, value: number): void {
@@ -127,14 +132,14 @@ export class IdTable {
   /** Makes room for `id`. */
   #grow(id: number, site: string): void {
     const size = this.#size;
-    if (id <= size) return;
-    if (id > MAX_SIZE)
+    if (id < size) return;
+    if (id >= MAX_SIZE)
       throw new KernelError('ENOMEM', site, `${id} is above the ${MAX_SIZE} ids that a table may have`);
     let wanted = Math.max(size, FIRST_SIZE);
-    while (wanted < id) wanted = wanted * 2 + 1;
+    while (wanted <= id) wanted = wanted * 2 + 1;
     const { mem } = this.#machine;
     const before = this.#values;
-    const from = before === 0 ? 0 : this.#word(1);
+    const from = before === 0 ? 0 : this.#word(0);
     const values = this.#allocate(wanted, site);
     const block = B.block.get(mem, this.#machine.slab(B).at(values));
     if (before !== 0) mem.i32.copyWithin(kmemSlab(this.#machine, wanted).at(block) + 1, from, from + size);
