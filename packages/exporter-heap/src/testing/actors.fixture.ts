@@ -12,7 +12,7 @@ export interface Actor extends TestWorker<unknown> {
 const WAIT_MS = 10_000;
 
 /** Polls without blocking the event loop. */
-export async function until(what: string, condition: () => boolean): Promise<void> {
+async function until(what: string, condition: () => boolean): Promise<void> {
   for (const start = performance.now(); !condition();) {
     if (performance.now() - start > WAIT_MS) throw new Error(`waited ${WAIT_MS} ms for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 1));

@@ -64,9 +64,9 @@ function migrate(r: Rig, huge: boolean, unit: number, createFirst: boolean): str
 
 describe('drivers/dma-buf/udmabuf', () => {
   it.each([
-    ['test-1', PAGE / 2, PAGE, 'EINVAL', false],
-    ['test-2', 0, PAGE / 2, 'EINVAL', false],
-    ['test-3', 0, PAGE, 'EBADFD', true],
+    ['[PASS,test-1]', PAGE / 2, PAGE, 'EINVAL', false],
+    ['[PASS,test-2]', 0, PAGE / 2, 'EINVAL', false],
+    ['[PASS,test-3]', 0, PAGE, 'EBADFD', true],
   ] as const)('%s: offset %i, size %i', (_, offset, size, code, stdin) => {
     using r = rig();
     const { fd } = source(r, 4 * PAGE);
@@ -74,7 +74,7 @@ describe('drivers/dma-buf/udmabuf', () => {
     FdTable.exit(r.machine);
   });
 
-  it('test-4: a whole memfd that was written', () => {
+  it('[PASS,test-4]: a whole memfd that was written', () => {
     using r = rig();
     const { fd, memfd } = source(r, 4 * PAGE);
     const area = memfd.mmap({ offset: 0, length: 4 * PAGE });
@@ -84,17 +84,17 @@ describe('drivers/dma-buf/udmabuf', () => {
     FdTable.exit(r.machine);
   });
 
-  it('test-5: a list over a memfd of small pages', () => {
+  it('[PASS,test-5]: a list over a memfd of small pages', () => {
     using r = rig();
     expect(migrate(r, false, 256 * PAGE, false)).toBe('b');
   });
 
-  it('test-6: a list over a memfd of huge pages', () => {
+  it('[PASS,test-6]: a list over a memfd of huge pages', () => {
     using r = rig({ memoryBytes: 32 << 20 });
     expect(migrate(r, true, HUGE, false)).toBe('b');
   });
 
-  it('test-7: a list over a memfd of huge pages, before it is written', () => {
+  it('[PASS,test-7]: a list over a memfd of huge pages, before it is written', () => {
     using r = rig({ memoryBytes: 32 << 20 });
     expect(migrate(r, true, HUGE, true)).toBe('b');
   });
