@@ -50,14 +50,14 @@ export class RdmaDevice {
   }
 
   /**
-   * Allocates device memory, rounded up to whole pages. @kernel ib_alloc_dm
+   * Allocates device memory, rounded up to whole pages. @kernel ib_device_ops.alloc_dm
    * @throws KernelError EINVAL (no bytes, no memory BAR), ENOMEM (none left), EIO, EBADF
    */
   allocDm(bytes: number): MmapEntry {
     return this.#insert(MmapCommand.DEVICE_MEM, bytes);
   }
 
-  /** Allocates a page of doorbells. @kernel UVERBS_METHOD_UAR_OBJ_ALLOC @throws as {@link allocDm} */
+  /** Allocates a page of doorbells. @kernel MLX5_IB_METHOD_UAR_OBJ_ALLOC @throws as {@link allocDm} */
   allocUar(): MmapEntry {
     return this.#insert(MmapCommand.UAR, PAGE_SIZE);
   }

@@ -83,7 +83,7 @@ export class File {
     return new File(machine, fileRef);
   }
 
-  /** Sets how many files may be open on the machine; 0 for no limit. @kernel fs.file-max */
+  /** Sets how many files may be open on the machine; 0 for no limit. @kernel /proc/sys/fs/file-max */
   static setLimit(machine: Machine, max: number): void {
     atomicStore(machine.mem, fileTable(machine) + MAX, max);
   }

@@ -99,7 +99,7 @@ export function fenceTestSignaledFlag(machine: Machine, ref: number): boolean {
   return (tableOf(machine).slab.load(ref, STATE) & SIGNALED) !== 0;
 }
 
-/** Asks the driver to see to it that the fence gets signalled. @kernel dma_fence_enable_sw_signaling */
+/** Asks the driver to see to it that the fence gets signalled. @kernel dma_fence_enable_sw_signaling, dma_fence_enable_signaling */
 export function fenceEnableSignaling(machine: Machine, ref: number): void {
   const t = tableOf(machine);
   enable(t, ref, t.slab.at(ref));

@@ -26,7 +26,7 @@ export function fenceAssertHeld(machine: Machine, ref: number, where: string): v
     machine.diag.lockdep('not-held', `${where} needs the fence's lock held`);
 }
 
-/** {@link fenceCheckAndSignal} with the fence's lock held. @kernel dma_fence_check_and_signal_locked */
+/** {@link fenceCheckAndSignal} with the fence's lock held. @kernel dma_fence_check_and_signal_locked, dma_fence_signal_locked */
 export function fenceSignalLocked(machine: Machine, ref: number, timestampNs?: number): boolean {
   fenceAssertHeld(machine, ref, 'dma_fence_signal_timestamp_locked');
   const t = tableOf(machine);

@@ -133,6 +133,7 @@ export class Resv {
     return this.#lock.isLocked;
   }
 
+  /** @kernel dma_resv_held */
   get heldByMe(): boolean {
     return this.#lock.heldByMe;
   }
@@ -212,7 +213,7 @@ export class Resv {
     return new ResvLockedCursor(this.machine, this.ref, usage);
   }
 
-  /** Walks the unsignalled fences of a class and stronger; see {@link ResvCursor}. @kernel dma_resv_for_each_fence_unlocked */
+  /** Walks the unsignalled fences of a class and stronger; see {@link ResvCursor}. @kernel dma_resv_iter_begin */
   unlocked(usage: ResvUsage): ResvCursor {
     enter(resvTableOf(this.machine).fences);
     return new ResvCursor(this.machine, this.ref, usage);

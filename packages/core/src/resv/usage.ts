@@ -3,13 +3,13 @@
  * @kernel dma_resv_usage
  */
 export const ResvUsage = {
-  /** Memory management: moves and clears. Always wait for these before touching the memory. */
+  /** Memory management: moves and clears. Always wait for these before touching the memory. @kernel DMA_RESV_USAGE_KERNEL */
   KERNEL: 0,
-  /** Implicitly synchronised writers. */
+  /** Implicitly synchronised writers. @kernel DMA_RESV_USAGE_WRITE */
   WRITE: 1,
-  /** Implicitly synchronised readers. */
+  /** Implicitly synchronised readers. @kernel DMA_RESV_USAGE_READ */
   READ: 2,
-  /** No implicit synchronisation: only "is anybody still using it". */
+  /** No implicit synchronisation: only "is anybody still using it". @kernel DMA_RESV_USAGE_BOOKKEEP */
   BOOKKEEP: 3,
 } as const;
 export type ResvUsage = (typeof ResvUsage)[keyof typeof ResvUsage];

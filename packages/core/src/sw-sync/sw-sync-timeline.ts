@@ -13,7 +13,7 @@ import { createPoint, pointOf, signalPoints } from './internal/points.ts';
 import { PointStruct as P, TimelineStruct as T } from './internal/structs.ts';
 import { listTimeline } from './internal/timeline.ts';
 
-/** @kernel TASK_COMM_LEN - 1 */
+/** @kernel TASK_COMM_LEN */
 const COMM_BYTES = 15;
 const INT_MAX = 0x7fffffff;
 

@@ -10,7 +10,7 @@ export interface CmaUsage {
   readonly totalPages: number;
 }
 
-/** @kernel CmaTotal, CmaFree of /proc/meminfo */
+/** @kernel /proc/meminfo */
 export function cmaUsage(machine: Machine): CmaUsage {
   const at = areaAt(machine);
   return { usedPages: atomicLoad(machine.mem, at + USED), totalPages: atomicLoad(machine.mem, at + TOTAL) };

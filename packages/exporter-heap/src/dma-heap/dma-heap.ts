@@ -15,6 +15,8 @@ const COUNT = 3;
 
 /** Bits that `fd_flags` may have. @kernel DMA_HEAP_VALID_FD_FLAGS */
 const VALID_FD_FLAGS = OpenFlags.CLOEXEC | OpenFlags.ACCMODE;
+/** Bits that `heap_flags` may have: none. @kernel DMA_HEAP_VALID_HEAP_FLAGS */
+const VALID_HEAP_FLAGS = 0n;
 const PAGE_MASK = 4095n;
 
 /** What a heap is made of. @kernel dma_heap_export_info */
@@ -83,7 +85,7 @@ export class DmaHeap {
     );
   }
 
-  /** The heap of that name; undefined when there is none. @kernel dma_heap_find */
+  /** The heap of that name; undefined when there is none. */
   static find(machine: Machine, name: string): DmaHeap | undefined {
     return DmaHeap.all(machine).find((heap) => heap.name === name);
   }
@@ -147,7 +149,7 @@ export function checkRequest({ fd = 0, fdFlags = 0, heapFlags = 0 }: HeapRequest
   const refuse = (why: string): KernelError => new KernelError('EINVAL', 'dma_heap_ioctl_allocate', why);
   if (fd !== 0) throw refuse(`descriptor ${fd} given, must be 0`);
   if ((fdFlags & ~VALID_FD_FLAGS) !== 0) throw refuse(`fd_flags 0x${(fdFlags >>> 0).toString(16)}`);
-  if (BigInt(heapFlags) !== 0n) throw refuse(`heap_flags ${heapFlags}, must be 0`);
+  if ((BigInt(heapFlags) & ~VALID_HEAP_FLAGS) !== 0n) throw refuse(`heap_flags ${heapFlags}, must be 0`);
 }
 
 /** The list must be locked. */

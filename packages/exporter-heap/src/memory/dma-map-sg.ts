@@ -16,7 +16,7 @@ import { orUndo } from '../internal/undo.ts';
 import type { PageRun } from './page-list.ts';
 
 const SITE = 'dma_map_sgtable';
-/** Longest DMA entry that neighbours are joined into. @kernel dma_get_max_seg_size: 64 KiB for a PCI function */
+/** Longest DMA entry that neighbours are joined into. @kernel dma_get_max_seg_size */
 const MAX_SEGMENT_BYTES = 65536;
 /** No joined entry crosses a multiple of this. @kernel dma_get_seg_boundary */
 const SEGMENT_BOUNDARY = 2 ** 32;

@@ -7,7 +7,7 @@ import { PageStruct as P } from './page-struct.ts';
 /**
  * Takes `count` pages of RAM in a row, zeroed, with one reference on the first, and returns its ref.
  * @param align the physical address is a multiple of so many pages.
- * @kernel alloc_pages, folio_alloc (__GFP_ZERO)
+ * @kernel alloc_pages, folio_alloc
  * @throws KernelError ENOMEM
  */
 export function allocPage(machine: Machine, count = 1, align = count): number {

@@ -108,7 +108,7 @@ export class Shmem {
   }
 
   /**
-   * The page with number `index`, made if need be, borrowed: see {@link peek}. @kernel shmem_get_folio (SGP_CACHE)
+   * The page with number `index`, made if need be, borrowed: see {@link peek}. @kernel shmem_get_folio
    * @throws KernelError EINVAL beyond the end, ENOMEM
    */
   page(index: number): number {

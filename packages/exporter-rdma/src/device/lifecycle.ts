@@ -26,7 +26,7 @@ export function openDevice(core: RdmaCore): OpenDevice {
 
 /**
  * The program closes its context: the objects of its buffers are destroyed, then its entries.
- * @kernel uverbs_destroy_ufile_hw (RDMA_REMOVE_CLOSE)
+ * @kernel uverbs_destroy_ufile_hw, RDMA_REMOVE_CLOSE
  * @throws KernelError EBADF, EIO when that was done before; UsageError when an importer is not registered in this thread, and
  *   the device stays open
  */
@@ -39,7 +39,7 @@ export function closeDevice(device: OpenDevice): void {
 
 /**
  * The driver is removed, by hot-unplug say: every entry goes, and its buffers are revoked.
- * @kernel ib_uverbs_remove_one, uverbs_destroy_ufile_hw (RDMA_REMOVE_DRIVER_REMOVE)
+ * @kernel ib_uverbs_remove_one, uverbs_destroy_ufile_hw, RDMA_REMOVE_DRIVER_REMOVE
  * @throws KernelError EBADF, EIO when the device was closed or removed before; UsageError as {@link closeDevice}
  */
 export function removeDriver(device: OpenDevice): void {

@@ -43,7 +43,7 @@ export function writeConfig(device: OpenDevice, position: number, bytes: Uint8Ar
   });
 }
 
-/** @kernel vfio_config_do_rw */
+/** @kernel vfio_pci_config_rw_single */
 function eachPiece(
   device: OpenDevice,
   position: number,

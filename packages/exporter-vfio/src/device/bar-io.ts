@@ -4,7 +4,7 @@ import { claimBar } from './bar-claim.ts';
 import { memoryEnabled } from './memory-enabled.ts';
 import type { OpenDevice } from './open-device.ts';
 
-/** Index of the ROM's region, behind the six BARs; of configuration space. @kernel VFIO_PCI_*_REGION_INDEX */
+/** Index of the ROM's region, behind the six BARs; of configuration space. @kernel VFIO_PCI_ROM_REGION_INDEX */
 export const VFIO_PCI_ROM_REGION_INDEX = 6;
 export const VFIO_PCI_CONFIG_REGION_INDEX = 7;
 

@@ -5,7 +5,7 @@ import type { StepTally } from '../session/step-result.ts';
 import type { GpuBo } from './gpu-bo.ts';
 import type { JobOrder } from './job-order.ts';
 
-/** How long a job waits for the jobs before it, in milliseconds of the machine's clock. @kernel drm_sched timeout */
+/** How long a job waits for the jobs before it, in milliseconds of the machine's clock. @kernel drm_gpu_scheduler.timeout */
 export const JOB_TIMEOUT_MS = 2000;
 
 /** What a job was submitted with. */

@@ -26,7 +26,7 @@ export const AreaStruct = struct('iopt_area', {
   allocator: ref(),
 });
 
-/** A buffer behind an area. Lives as long as the area. @kernel iopt_pages of type IOPT_ADDRESS_DMABUF */
+/** A buffer behind an area. Lives as long as the area. @kernel iopt_pages, IOPT_ADDRESS_DMABUF */
 export const PagesStruct = struct('iopt_pages', {
   task: i32(),
   /** Holds a reference while it is not null. */

@@ -42,7 +42,7 @@ export interface RegisteredMr {
   readonly fault: FaultResult;
 }
 
-/** A dynamic memory region over a buffer. @kernel mlx5_ib_mr with umem_dmabuf */
+/** A dynamic memory region over a buffer. @kernel mlx5_ib_mr */
 export class OdpMr {
   readonly machine: Machine;
   readonly ref: number;

@@ -81,7 +81,7 @@ export class Umem {
     return U.pinned.get(this.machine.mem, this.#p) !== 0;
   }
 
-  /** The driver's word. @kernel umem_dmabuf->private */
+  /** The driver's word. @kernel ib_umem_dmabuf.private */
   get priv(): number {
     return U.priv.load(this.machine.mem, this.#p);
   }

@@ -16,7 +16,7 @@ export interface RegisteredRevocableMr {
   readonly translations: Translations;
 }
 
-/** A memory region over a pinned buffer; once revoked it never works again. @kernel irdma_mr with a revocable umem */
+/** A memory region over a pinned buffer; once revoked it never works again. @kernel irdma_mr */
 export class RevocableMr {
   readonly machine: Machine;
   readonly ref: number;

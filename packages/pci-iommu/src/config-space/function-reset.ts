@@ -19,7 +19,7 @@ export type ResetMethod = 'flr' | 'bus';
  */
 export class FunctionReset {
   readonly config: ConfigSpace;
-  /** Serialises resets. @kernel device_lock(&pdev->dev) */
+  /** Serialises resets. @kernel device_lock */
   readonly deviceLock: Mutex;
   /** The ways to reset it, best first. */
   readonly methods: readonly ResetMethod[];

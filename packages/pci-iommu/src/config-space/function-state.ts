@@ -48,7 +48,7 @@ export const FunctionFlag = {
   UNTRUSTED: 1,
   /** Must bounce everything: a confidential guest. @kernel swiotlb=force */
   FORCE_BOUNCE: 2,
-  /** No longer tries addresses below 4 GiB first. @kernel dev_iommu.pci_32bit_workaround cleared */
+  /** No longer tries addresses below 4 GiB first. @kernel dev_iommu.pci_32bit_workaround */
   WIDE_ADDRESSES: 4,
 } as const;
 

@@ -8,9 +8,9 @@ export interface DmaDevice {
   readonly bdf: string;
   /** The domain that it is attached to. */
   readonly iommu: IommuDomain;
-  /** Highest address that it can reach; 0 when none was ever set. @kernel dev->dma_mask */
+  /** Highest address that it can reach; 0 when none was ever set. @kernel device.dma_mask */
   readonly dmaMask: number;
-  /** Highest address that its bus lets through; 0 for no limit. @kernel dev->bus_dma_limit */
+  /** Highest address that its bus lets through; 0 for no limit. @kernel device.bus_dma_limit */
   readonly busDmaLimit: number;
   /** Sees the CPU's caches. */
   readonly coherent: boolean;
@@ -36,7 +36,7 @@ export function dmaMappingError(address: number): boolean {
   return address === DMA_MAPPING_ERROR;
 }
 
-/** Highest address that mappings for a device may have. @kernel min_not_zero(dma_get_mask(dev), dev->bus_dma_limit) */
+/** Highest address that mappings for a device may have. @kernel dma_get_mask */
 export function dmaLimit(device: DmaDevice): number {
   const mask = device.dmaMask;
   const limit = device.busDmaLimit;

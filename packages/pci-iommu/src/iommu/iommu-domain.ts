@@ -57,7 +57,7 @@ export class IommuDomain {
 
   /**
    * Makes a domain.
-   * @kernel iommu_domain_alloc
+   * @kernel iommu_paging_domain_alloc
    * @throws KernelError ENOMEM; nothing is left then. EINVAL for an IOTLB shape that is not possible
    */
   static create(machine: Machine, map: MemoryMap, options: DomainOptions): IommuDomain {

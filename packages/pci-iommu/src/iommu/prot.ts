@@ -1,6 +1,6 @@
 /**
  * What a mapping allows, and how. Only READ and WRITE change what this IOMMU does; the others are carried for the record.
- * @kernel IOMMU_READ and its family
+ * @kernel IOMMU_READ, IOMMU_WRITE
  */
 export const IommuProt = {
   READ: 1,

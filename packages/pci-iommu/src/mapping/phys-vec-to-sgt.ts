@@ -153,6 +153,7 @@ function buildTable(job: Job): SgTable {
   return sgt;
 }
 
+/** @kernel pci_p2pdma_bus_addr_map */
 function fillBus({ provider, ranges, filler }: Job, sgt: SgTable): void {
   for (const { paddr, len } of ranges) filler.add(sgt, paddr + provider.busOffset, len);
 }

@@ -7,10 +7,15 @@
  * @kernel enum pci_p2pdma_map_type
  */
 export const P2pMapType = {
+  /** @kernel PCI_P2PDMA_MAP_UNKNOWN */
   UNKNOWN: 0,
+  /** @kernel PCI_P2PDMA_MAP_NONE */
   NONE: 1,
+  /** @kernel PCI_P2PDMA_MAP_NOT_SUPPORTED */
   NOT_SUPPORTED: 2,
+  /** @kernel PCI_P2PDMA_MAP_BUS_ADDR */
   BUS_ADDR: 3,
+  /** @kernel PCI_P2PDMA_MAP_THRU_HOST_BRIDGE */
   THRU_HOST_BRIDGE: 4,
 } as const;
 export type P2pMapType = (typeof P2pMapType)[keyof typeof P2pMapType];

@@ -1,7 +1,7 @@
 /**
  * Device/port types of the PCIe capability, as in bits 7:4 of its flags register.
  *
- * @kernel PCI_EXP_TYPE_ENDPOINT and its family
+ * @kernel PCI_EXP_TYPE_*
  */
 export const PcieType = {
   Endpoint: 0,

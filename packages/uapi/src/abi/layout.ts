@@ -38,7 +38,7 @@ export const s64: AbiField<bigint> = {
   set: (view, at, value) => view.setBigInt64(at, value, true),
 };
 
-/** `count` bytes of text; what is set is cut or filled with NUL. @kernel char[] */
+/** `count` bytes of text; what is set is cut or filled with NUL. */
 export function chars(count: number): AbiField<Uint8Array> {
   return {
     size: count,

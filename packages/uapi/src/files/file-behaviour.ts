@@ -56,7 +56,7 @@ export interface FileBehaviour {
   readonly addSeals?: (open: OpenFile, seals: number) => void;
 }
 
-/** Numbers of file systems. @kernel *_MAGIC */
+/** Numbers of file systems. @kernel include/uapi/linux/magic.h */
 export const FsMagic = {
   DMA_BUF: 0x444d4142,
   ANON_INODE: 0x09041934,
@@ -67,5 +67,5 @@ export const FsMagic = {
   PROC: 0x9fa0,
 } as const;
 
-/** Kinds of files in a mode. @kernel S_IF* */
+/** Kinds of files in a mode. @kernel S_IFMT */
 export const FileKind = { CHARACTER: 0o020000, DIRECTORY: 0o040000, REGULAR: 0o100000 } as const;

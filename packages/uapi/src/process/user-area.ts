@@ -7,9 +7,9 @@ import { Prot } from './protection.ts';
 interface Backing {
   read(offset: number, length: number): Uint8Array;
   write(offset: number, bytes: Uint8Array): void;
-  /** Another area shows a part of the same mapping. @kernel vm_ops->open */
+  /** Another area shows a part of the same mapping. @kernel vm_operations_struct.open */
   split(): void;
-  /** An area of this mapping is gone. @kernel vm_ops->close */
+  /** An area of this mapping is gone. @kernel vm_operations_struct.close */
   drop(): void;
 }
 

@@ -11,7 +11,7 @@ export function dup(process: Process, fd: number): number {
   return process.fds.dup(fd | 0);
 }
 
-/** Whether two descriptors stand for one open file. @kernel kcmp(2) with KCMP_FILE @throws KernelError EBADF */
+/** Whether two descriptors stand for one open file. @kernel kcmp(2), KCMP_FILE @throws KernelError EBADF */
 export function sameFile(process: Process, a: number, b: number): boolean {
   const first = process.fds.get(a | 0);
   try {

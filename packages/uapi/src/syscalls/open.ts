@@ -6,7 +6,7 @@ import { nodeAt, openNode } from '../files/name-space.ts';
 import { installUapi } from '../install.ts';
 import type { Process } from '../process/process.ts';
 
-/** Flags that an open file keeps. @kernel O_CREAT, O_EXCL, O_NOCTTY, O_TRUNC are dropped */
+/** Flags that an open file keeps. @kernel O_CREAT, O_EXCL, O_NOCTTY, O_TRUNC */
 const FORGOTTEN = 0o1700 | OpenFlags.CLOEXEC;
 const O_DIRECTORY = 0o200000;
 

@@ -30,7 +30,7 @@ const DIRECTIONS: Readonly<Record<number, DmaDirection>> = {
 export function syncBuffer(dmabuf: DmaBuf, flags: number): void {
   const direction = DIRECTIONS[flags & SyncFlags.RW];
   // Larger numbers than 32 bits are not cut by the mask.
-  if (flags < 0 || flags > (SyncFlags.RW | SyncFlags.END) || direction === undefined) {
+  if (flags < 0 || flags > SyncFlags.VALID_FLAGS_MASK || direction === undefined) {
     throw new KernelError('EINVAL', 'DMA_BUF_IOCTL_SYNC', `flags are READ, WRITE or both, and END; got ${flags}`);
   }
   if ((flags & SyncFlags.END) === 0) beginCpuAccess(dmabuf, direction);

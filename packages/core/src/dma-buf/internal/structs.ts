@@ -2,7 +2,7 @@ import { i32, ref, struct, u53, words } from '@dmabuf-emu/shm';
 import { pollHead } from '../../fd/poll/poll-head.ts';
 import { pollCallback } from '../../fence/poll-callback.ts';
 
-/** Longest name of a buffer in bytes, without the NUL that ends it. @kernel DMA_BUF_NAME_LEN - 1 */
+/** Longest name of a buffer in bytes, without the NUL that ends it. @kernel DMA_BUF_NAME_LEN */
 export const MAX_NAME_BYTES = 31;
 
 /** A shared buffer; counted by its file. @kernel dma_buf */

@@ -14,6 +14,9 @@ import type { Machine } from '@dmabuf-emu/shm';
  * | dma_buf_begin_cpu_access, dma_buf_end_cpu_access | ino | direction | | |
  * | dma_buf_revoke | ino | step 1 to 6, 7 when done | | |
  * | dma_buf_release | ino | | | |
+ *
+ * @kernel dma_buf:dma_buf_export, dma_buf:dma_buf_mmap_internal, dma_buf:dma_buf_mmap, dma_buf:dma_buf_put,
+ *   dma_buf:dma_buf_dynamic_attach, dma_buf:dma_buf_detach, dma_buf:dma_buf_fd, dma_buf:dma_buf_get
  */
 export const DMA_BUF_EVENTS = [
   'dma_buf_export',

@@ -1,4 +1,4 @@
-/** What poll and epoll ask for and tell. @kernel EPOLL* */
+/** What poll and epoll ask for and tell. @kernel EPOLLIN, EPOLL_* */
 export const PollEvents = {
   IN: 0x1,
   PRI: 0x2,

@@ -28,7 +28,7 @@ export class PollHead {
     wakeHead(this.machine, this.at, key);
   }
 
-  /** Runs a few loads and stores with the head's spin lock held. @kernel spin_lock_irqsave(&wq->lock) */
+  /** Runs a few loads and stores with the head's spin lock held. @kernel spin_lock_irqsave */
   withLock<T>(fn: () => T): T {
     return withSpin(this.machine, this.at + HEAD_LOCK, fn);
   }

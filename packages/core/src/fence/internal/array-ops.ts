@@ -11,7 +11,7 @@ import { signal } from './signal.ts';
 import { setDeadline } from './status.ts';
 import type { FenceTable } from './table.ts';
 
-/** The operations of arrays, over one thread's table. */
+/** The operations of arrays, over one thread's table. @kernel dma_fence_array_ops */
 export function arrayOps(t: FenceTable): FenceDriver {
   return defineFenceOps({
     name: 'dma_fence_array',

@@ -21,7 +21,7 @@ export interface FenceArrayInit {
 /**
  * An array with one reference. The references on the members become the array's.
  * @throws KernelError ENOMEM; then they stay the caller's.
- * @kernel dma_fence_array_create
+ * @kernel dma_fence_array_create, dma_fence_array_init
  */
 export function createArray(t: FenceTable, members: readonly number[], context: number, init: FenceArrayInit): number {
   const { mem } = t;
@@ -58,7 +58,7 @@ function checkMembers(t: FenceTable, members: readonly number[]): void {
   }
 }
 
-/** Allocates the vector of the array at word `a`, and a callback for each member. @throws KernelError ENOMEM */
+/** Allocates the vector of the array at word `a`, and a callback for each member. @throws KernelError ENOMEM @kernel dma_fence_array_alloc, dma_fence_array_cb */
 function allocVector(t: FenceTable, a: number, count: number): void {
   const { mem } = t;
   A.count.set(mem, a, count);

@@ -12,7 +12,7 @@ import { signal } from './signal.ts';
 import { setDeadline } from './status.ts';
 import type { FenceTable } from './table.ts';
 
-/** The operations of chain nodes, over one thread's table. */
+/** The operations of chain nodes, over one thread's table. @kernel dma_fence_chain_ops */
 export function chainOps(t: FenceTable): FenceDriver {
   return defineFenceOps({
     name: 'dma_fence_chain',

@@ -18,10 +18,13 @@ export const FenceStruct = struct('dma_fence', {
   owner: i32(),
 });
 
-/** Flags of the state word. LOCK is the fence's spin lock. */
+/** The first flag of the state word: the fence's spin lock. @kernel dma_fence_flag_bits */
 export const LOCK = 1;
+/** @kernel DMA_FENCE_FLAG_SIGNALED_BIT */
 export const SIGNALED = 2;
+/** @kernel DMA_FENCE_FLAG_ENABLE_SIGNAL_BIT */
 export const ENABLE_SIGNAL = 4;
+/** @kernel DMA_FENCE_FLAG_SEQNO64_BIT */
 export const SEQNO64 = 8;
 /** Somebody may sleep on the state word. */
 export const WAITERS = 16;

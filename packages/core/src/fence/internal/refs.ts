@@ -59,7 +59,7 @@ export function putFence(t: FenceTable, ref: number): void {
   if (old >>> REF_SHIFT <= 1) putLast(t, ref, old);
 }
 
-/** The last reference is gone, as a rule. @kernel dma_fence_release */
+/** The last reference is gone, as a rule. @kernel dma_fence_release, dma_fence_free */
 function putLast(t: FenceTable, ref: number, state: number): void {
   if (state >>> REF_SHIFT !== 1) return underflow(t, ref);
   if ((state & LAST_MASK) === t.lastState || isReleased(t, ref, t.slab.at(ref), state))

@@ -23,6 +23,11 @@ import {
 const MAX_DRIVERS = OPS_MASK + 1;
 /** A state that no fence has. */
 const NEVER = 1;
+/**
+ * The kernel's trace events of fences. `dma_fence_emit` is for drivers.
+ * @kernel dma_fence:dma_fence_init, dma_fence:dma_fence_enable_signal, dma_fence:dma_fence_signaled,
+ *   dma_fence:dma_fence_wait_start, dma_fence:dma_fence_wait_end, dma_fence:dma_fence_destroy, dma_fence:dma_fence_emit
+ */
 const EVENTS = [
   'dma_fence_init',
   'dma_fence_enable_signal',

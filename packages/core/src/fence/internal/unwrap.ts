@@ -93,7 +93,7 @@ export function dedup(t: FenceTable, fences: readonly number[]): number[] {
  * One fence for all that have not ended of what the given ones (0 allowed) consist of: that one, an array of the latest of
  * each timeline, or a signalled one with the latest time stamp. Uses up no reference.
  * @throws KernelError ENOMEM
- * @kernel dma_fence_unwrap_merge
+ * @kernel __dma_fence_unwrap_merge
  */
 export function merge(t: FenceTable, heads: readonly number[]): number {
   let stampNs = 0;

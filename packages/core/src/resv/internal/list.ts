@@ -18,7 +18,7 @@ export function capacityFor(count: number): number {
   return Math.floor((bucket - HEADER_BYTES) / SLOT_BYTES);
 }
 
-/** Word of a fresh list, unpublished and empty. @throws KernelError ENOMEM @kernel dma_resv_list_alloc */
+/** Word of a fresh list, unpublished and empty. @throws KernelError ENOMEM @kernel dma_resv_list_alloc, dma_resv_list */
 export function allocList(t: ResvTable, count: number, site: string): number {
   const max = capacityFor(count);
   const size = ENTRIES + max;

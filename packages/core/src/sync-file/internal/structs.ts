@@ -12,6 +12,7 @@ export const SyncFileStruct = struct('sync_file', {
   head: pollHead(),
   /** Wakes the head when the fence ends; on it once somebody polled. */
   poll: pollCallback(),
+  /** Somebody polled. @kernel POLL_ENABLED */
   pollEnabled: i32(),
   /** Length and bytes of the name that a user gave it; 0 for none. Constant. */
   nameSize: i32(),

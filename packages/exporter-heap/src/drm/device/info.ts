@@ -18,7 +18,7 @@ export function versionOf({ device }: OpenFile): DrmVersion {
 }
 
 const CAPS = new Set<number>(Object.values(DrmCap));
-/** @kernel DRM_PRIME_CAP_IMPORT | DRM_PRIME_CAP_EXPORT */
+/** @kernel DRM_PRIME_CAP_IMPORT, DRM_PRIME_CAP_EXPORT */
 const PRIME_BOTH = 3;
 
 /** @kernel drm_getcap @throws KernelError EOPNOTSUPP (needs a driver with mode setting), EINVAL (unknown) */

@@ -5,7 +5,7 @@ import { DrmDeviceStruct as D } from '../device/device-struct.ts';
 import type { DrmDevice } from '../device/device.ts';
 import { GemStruct as G } from './gem-struct.ts';
 
-/** Fake offsets begin where 32-bit file offsets end. In pages. @kernel DRM_FILE_PAGE_OFFSET_START, _SIZE */
+/** Fake offsets begin where 32-bit file offsets end. In pages. @kernel DRM_FILE_PAGE_OFFSET_START, DRM_FILE_PAGE_OFFSET_SIZE */
 const FIRST_PAGE = 0x10_0000;
 const PAGES = 0xf_ffff * 256;
 
@@ -75,7 +75,7 @@ export function* ranges({ machine, p }: DrmDevice): Generator<number> {
   }
 }
 
-/** @kernel drm_mm_insert_node_in_range (DRM_MM_INSERT_BEST) */
+/** @kernel drm_mm_insert_node_in_range, DRM_MM_INSERT_BEST */
 function smallestGap(device: DrmDevice, pages: number): { start: number; after: number } | undefined {
   const { machine } = device;
   let best: { start: number; after: number; free: number } | undefined;

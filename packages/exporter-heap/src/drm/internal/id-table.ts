@@ -14,7 +14,7 @@ const FIELD_WORDS = 2;
 const FIRST_SIZE = 15;
 /** Most ids of a table: what fits in the largest block. */
 const MAX_SIZE = (1 << 20) - 1;
-/** Value of an id that is taken and means nothing. @kernel idr_replace(..., NULL, ...) */
+/** Value of an id that is taken and means nothing. @kernel idr_replace */
 const NOTHING = -1;
 
 /** Field of a struct for an {@link IdTable}. */

@@ -13,7 +13,7 @@ export interface TextNode {
   readonly store?: (machine: Machine, text: string) => void;
 }
 
-/** @kernel seq_file, sysfs attribute */
+/** @kernel seq_file, device_attribute */
 export function textNode({ path, permissions, magic, show, store }: TextNode): FsNode {
   const mode = FileKind.REGULAR | permissions;
   return {

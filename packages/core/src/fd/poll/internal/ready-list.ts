@@ -11,7 +11,7 @@ export function hasReady(machine: Machine, p: number): boolean {
   return P.readyFirst.load(machine.mem, p) !== 0 || P.fresh.load(machine.mem, p) !== 0;
 }
 
-/** Puts an item at the end, unless it is on the list. @kernel list_add_tail(&epi->rdllink, &ep->rdllist) */
+/** Puts an item at the end, unless it is on the list. @kernel list_add_tail */
 export function listLast(machine: Machine, p: number, ref: number): void {
   const { mem } = machine;
   const slab = machine.slab(I);
@@ -26,7 +26,7 @@ export function listLast(machine: Machine, p: number, ref: number): void {
   I.listed.store(mem, item, 1);
 }
 
-/** Puts an item at the front, unless it is on the list. @kernel list_add(&epi->rdllink, &ep->rdllist) */
+/** Puts an item at the front, unless it is on the list. @kernel list_add */
 export function listFirst(machine: Machine, p: number, ref: number): void {
   const { mem } = machine;
   const slab = machine.slab(I);
