@@ -63,12 +63,7 @@ export class FenceCallback {
 
   /** Whether it is on a fence at the moment. */
   get isQueued(): boolean {
-    return this.fence !== 0;
-  }
-
-  /** Ref of the fence that it is on, 0 for none. */
-  get fence(): number {
-    return CallbackStruct.fence.load(this.machine.mem, this.#slab.at(this.ref));
+    return CallbackStruct.fence.load(this.machine.mem, this.#slab.at(this.ref)) !== 0;
   }
 
   /** Gives its memory back. @throws UsageError while it is on a fence: remove it first. */

@@ -3,6 +3,7 @@ import { File } from '../fd/file.ts';
 import { PollHead } from '../fd/poll/poll-head.ts';
 import { defineFenceCallback, FenceCallback } from './callback.ts';
 import type { Fence } from './fence.ts';
+import { CallbackStruct } from './internal/layout.ts';
 
 /**
  * Words of the field: events to wake for while it is on a fence, word of the head, the callback, file to hold (0 for none),
@@ -107,13 +108,14 @@ export class PollCallback {
 
   /** The file that it holds at the moment, 0 for none. For the machine's check. */
   get heldFile(): number {
-    const queued = this.callback !== 0 && new FenceCallback(this.machine, this.callback).isQueued;
-    return queued ? this.machine.mem.i32[this.at + FILE]! : 0;
+    return this.heldFence === 0 ? 0 : this.machine.mem.i32[this.at + FILE]!;
   }
 
-  /** Ref of the fence that it holds at the moment, 0 for none. For the machine's check. */
+  /** Ref of the fence that it is on and that it holds, if it holds a file; 0 for none. For the machine's check. */
   get heldFence(): number {
-    return this.heldFile === 0 ? 0 : new FenceCallback(this.machine, this.callback).fence;
+    const { machine, at, callback } = this;
+    const c = machine.mem.i32[at + FILE] === 0 ? 0 : machine.slab(CallbackStruct).tryAt(callback);
+    return c === 0 ? 0 : CallbackStruct.fence.load(machine.mem, c);
   }
 }
 

@@ -334,8 +334,8 @@ export class Slab {
 
   #poison(ref: number, site: string): void {
     const p = this.at(ref);
-    this.#mem.i32.fill(POISON, p + POISON_FROM, p + this.#words);
     this.#mark(ref & INDEX_MASK, site);
+    this.#mem.i32.fill(POISON, p + POISON_FROM, p + this.#words);
   }
 
   #mark(index: number, site: string): void {

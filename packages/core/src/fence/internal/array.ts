@@ -77,6 +77,8 @@ export function freeArray(t: FenceTable, slot: number): void {
   const a = t.containers.arrays.at(slot);
   const count = A.count.get(mem, a);
   const ref = A.vector.get(mem, a);
+  // Whoever meets the struct after the task died in here must not look for what is freed below.
+  A.base.set(mem, a, 0);
   if (ref !== 0) {
     const vector = vectorAt(t, a);
     for (let i = 0; i < count; i++) {

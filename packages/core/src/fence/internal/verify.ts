@@ -23,12 +23,18 @@ export function verifyFences(t: FenceTable, report: VerifyBuilder): void {
     held.delete(ref);
     report.count((state & SIGNALED) === 0 ? 'fence:active' : 'fence:signalled', 1);
     if ((state & LOCK) !== 0) report.error(`${name(t, ref, p)}: its lock is held on a quiet machine`);
-    if (refs < known) report.error(`${name(t, ref, p)}: ${known} references are held, ${refs} counted`);
+    if (refs < known) blame(t, `${name(t, ref, p)}: ${known} references are held, ${refs} counted`, report);
     else if (refs > known)
       reportLeft(t, t.slab, ref, `${name(t, ref, p)}: ${refs - known} references belong to nobody`, report);
     else if (refs === 0) reportLeft(t, t.slab, ref, `${name(t, ref, p)}: was never initialised or freed`, report);
   }
-  for (const ref of held.keys()) report.error(`a reference to fence #${ref >>> 0}, which does not exist, is held`);
+  for (const ref of held.keys()) blame(t, `a reference to fence #${ref >>> 0}, which does not exist, is held`, report);
+}
+
+/** A task that died while it dropped references may have left one too few. */
+function blame(t: FenceTable, text: string, report: VerifyBuilder): void {
+  if (t.machine.tasks().some((task) => task.state === 'dead')) report.damage('dma_fence', text);
+  else report.error(text);
 }
 
 function verifyCallback(t: FenceTable, cb: number, hold: (ref: number) => void, report: VerifyBuilder): void {

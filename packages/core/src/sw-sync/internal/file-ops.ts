@@ -13,7 +13,10 @@ export const SW_SYNC_FILE = 'sw_sync';
 const SW_SYNC_FILE_OPS = builtinFileOps({
   name: SW_SYNC_FILE,
   linkText: () => '/sys/kernel/debug/sync/sw_sync',
-  describe: ({ machine, priv }) => `timeline '${machine.string(T.name.get(machine.mem, machine.slab(T).at(priv)))}'`,
+  describe: ({ machine, priv }) => {
+    const t = machine.slab(T).tryAt(priv);
+    return `timeline ${t === 0 ? 'closed' : `'${machine.string(T.name.get(machine.mem, t))}'`}`;
+  },
   release: ({ machine, priv }) => {
     abandonPoints(machine, machine.slab(T).at(priv));
     putTimeline(machine, priv);

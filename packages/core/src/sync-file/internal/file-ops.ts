@@ -22,11 +22,14 @@ export const SYNC_FILE_OPS = builtinFileOps({
     const callback = pollOf(machine, p);
     if (S.pollEnabled.load(mem, p) !== 0) callback.cancel(fence);
     callback.destroy();
+    S.fence.set(mem, p, 0);
     fence.put();
     machine.slab(S).free(priv, 'sync_file_release');
   },
-  describe: ({ machine, priv }) =>
-    `sync_file #${priv >>> 0} of fence #${S.fence.get(machine.mem, machine.slab(S).at(priv)) >>> 0}`,
+  describe: ({ machine, priv }) => {
+    const p = machine.slab(S).tryAt(priv);
+    return p === 0 ? 'sync_file, closed' : `sync_file of fence #${S.fence.get(machine.mem, p) >>> 0}`;
+  },
 });
 
 /** The head that those who poll the sync_file at word `p` wait on. */

@@ -42,6 +42,7 @@ export function removeEntry(machine: Machine, ref: number, site: string): void {
       const at = linkTo(machine, head, ref);
       if (at !== 0) atomicStore(mem, at, E.next.get(mem, p));
     });
+    E.head.set(mem, p, 0);
   }
   slab.free(ref, site);
 }

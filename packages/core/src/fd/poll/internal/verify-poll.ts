@@ -26,8 +26,9 @@ export function verifyPoll(machine: Machine, report: VerifyBuilder): void {
 /** Files that pending polls hold references to. */
 export function* polledFiles(machine: Machine): Generator<number> {
   for (const ref of machine.slab(E).live()) {
-    const file = E.file.get(machine.mem, machine.slab(E).at(ref));
-    if (file !== 0) yield file;
+    const p = machine.slab(E).at(ref);
+    const file = E.file.get(machine.mem, p);
+    if (file !== 0 && E.head.get(machine.mem, p) !== 0) yield file;
   }
 }
 
