@@ -75,6 +75,11 @@ export class FdTable {
     return new FdTable(machine, tableRef);
   }
 
+  /** Whether a process has not ended yet. */
+  static isLive(machine: Machine, tableRef: number): boolean {
+    return machine.slab(P).tryAt(tableRef) !== 0;
+  }
+
   /** The calling task's process; it gets one of its own on first use. */
   static current(machine: Machine): FdTable {
     const table = TaskStruct.process.get(machine.mem, machine.taskAt);

@@ -1,6 +1,7 @@
 import { FdTable } from '@dmabuf-emu/core';
 import type { Machine } from '@dmabuf-emu/shm';
 import { AddressSpace } from './address-space.ts';
+import { prepareProcesses } from './prepare.ts';
 import { ProcessStruct as P } from './process-struct.ts';
 import { UserMemory } from './user-memory.ts';
 import { UserStack } from './user-stack.ts';
@@ -27,6 +28,7 @@ export class Process {
   private constructor(machine: Machine, process: number) {
     this.machine = machine;
     this.ref = process;
+    prepareProcesses(machine);
     this.fds = FdTable.of(machine, P.table.get(machine.mem, machine.slab(P).at(process))).join();
     this.memory = new UserMemory(this.space, new UserStack(machine.tid));
   }
