@@ -9,6 +9,9 @@ import { ShmemStruct as S } from '../memory/shmem-struct.ts';
 /** Name of the kind of file that a memfd is. */
 export const MEMFD_FILE = 'memfd';
 
+/** Positions are below it. @kernel MAX_LFS_FILESIZE */
+const OFFSET_LIMIT = 2 ** 63;
+
 const PREPARED = Symbol('exporter-heap.memfd');
 
 /** Makes this room's code available in the calling thread, once. */
@@ -47,7 +50,7 @@ export function shmemOf(file: File): Shmem {
 function seek(file: File, offset: number, whence: number): number {
   const shmem = shmemOf(file);
   const position = target(file, shmem, offset, whence);
-  if (!(position >= 0 && position <= Number.MAX_SAFE_INTEGER)) {
+  if (!(position >= 0 && position < OFFSET_LIMIT)) {
     throw new KernelError('EINVAL', 'llseek', `offset ${offset} from ${whence} is position ${position}`);
   }
   file.pos = position;

@@ -34,7 +34,11 @@ describe('memfd_create', () => {
     using r = rig();
     const made = Memfd.create(r.machine, '', flags);
     expect([made.seals, made.size, made.file.flags & OpenFlags.ACCMODE]).toEqual([seals, 0, OpenFlags.RDWR]);
-    if (seals === SEAL) expect(() => made.addSeals(SHRINK)).toThrow(errno('EPERM'));
+    expect(made.executable).toBe((flags & MemfdFlags.NOEXEC_SEAL) === 0);
+    if (seals === SEAL) {
+      expect(() => made.addSeals(SHRINK)).toThrow(errno('EPERM'));
+      expect(() => made.addSeals(0x40)).toThrow(errno('EINVAL'));
+    }
     made.put();
   });
 
@@ -83,7 +87,14 @@ describe('reading and writing', () => {
     for (const at of [5 * PAGE, 6 * PAGE]) expect(() => m.seek(at, Seek.DATA)).toThrow(errno('ENXIO'));
     expect(() => m.seek(6 * PAGE, Seek.HOLE)).toThrow(errno('ENXIO'));
     expect(() => m.seek(-1, Seek.SET)).toThrow(errno('EINVAL'));
-    expect(() => m.seek(0, 9)).toThrow(errno('EINVAL'));
+    expect(() => m.seek(-1, Seek.DATA)).toThrow(errno('ENXIO'));
+    expect(m.seek(2 ** 62, Seek.SET)).toBe(2 ** 62);
+    for (const [at, whence] of [
+      [0, 9],
+      [2 ** 63, Seek.SET],
+    ] as const) {
+      expect(() => m.seek(at, whence)).toThrow(errno('EINVAL'));
+    }
   });
 
   it('leaves the size alone when memory ends', () => {
@@ -138,6 +149,27 @@ describe('ftruncate and fallocate', () => {
 });
 
 describe('seals', () => {
+  it('GROW stops a write at the last page boundary before the end', () => {
+    using r = rig();
+    using m = memfd(r, 0);
+    m.truncate(6000);
+    m.addSeals(GROW);
+    expect(m.pwrite(4000, new Uint8Array(4096))).toBe(96);
+    expect(() => m.pwrite(5000, new Uint8Array(2000))).toThrow(errno('EPERM'));
+    expect(m.pwrite(5000, new Uint8Array(1000))).toBe(1000);
+  });
+
+  it('a mapping made under FUTURE_WRITE does not keep WRITE out', () => {
+    using r = rig();
+    using m = memfd(r, 2, FUTURE_WRITE);
+    const area = m.mmap({ offset: 0, length: PAGE, writable: false });
+    expect(area.mayWrite).toBe(false);
+    m.addSeals(WRITE);
+    m.truncate(PAGE);
+    m.truncate(3 * PAGE);
+    area.unmap();
+  });
+
   it.each([
     ['SHRINK', SHRINK, ['shrink']],
     ['GROW', GROW, ['grow', 'append', 'allocate']],

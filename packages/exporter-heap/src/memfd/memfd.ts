@@ -84,6 +84,11 @@ export class Memfd {
     return this.shmem.pages;
   }
 
+  /** Whether its mode lets programs execute it. @kernel MFD_NOEXEC_SEAL */
+  get executable(): boolean {
+    return S.executable.get(this.shmem.machine.mem, this.shmem.p) !== 0;
+  }
+
   /** @kernel F_GET_SEALS */
   get seals(): number {
     return sealsOf(this.shmem);

@@ -16,10 +16,10 @@ const BEHAVIOUR: FileBehaviour = {
   regular: true,
   magic: FsMagic.TMPFS,
   stat: (file) => {
-    const { shmem, size, pages } = memfdOf(file);
+    const { shmem, size, pages, executable } = memfdOf(file);
     return {
       ino: shmem.ref,
-      mode: FileKind.REGULAR | 0o777,
+      mode: FileKind.REGULAR | (executable ? 0o777 : 0o666),
       size,
       blocks: pages * SECTORS_PER_PAGE,
       blksize: shmem.huge ? HUGE_PAGES * PAGE_BYTES : PAGE_BYTES,
