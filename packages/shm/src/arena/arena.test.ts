@@ -35,6 +35,17 @@ describe('Arena', () => {
     expect(() => machine.setBlob('topology', new Uint8Array())).toThrow(/exists already/);
   });
 
+  it('runs again what threw the first time', () => {
+    using machine = testMachine();
+    const log: string[] = [];
+    const fail = (): never => {
+      throw new Error('no');
+    };
+    expect(() => machine.once('late', fail)).toThrow('no');
+    for (const text of ['done', 'again']) machine.once('late', () => log.push(text));
+    expect(log).toEqual(['done']);
+  });
+
   it('runs once per machine', async () => {
     using machine = testMachine();
     const runs = machine.root('runs', 16);

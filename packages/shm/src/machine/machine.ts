@@ -180,16 +180,23 @@ export class Machine implements Disposable {
     return this.arena.blob(name);
   }
 
-  /** Runs `fn` exactly once per machine; other threads wait until it is done. */
+  /** Runs `fn` exactly once per machine; other threads wait until it is done. When it throws, the next caller runs it. */
   once(name: string, fn: () => void): void {
     const at = this.root(`init:${name}`, 16);
-    if (Atomics.compareExchange(this.mem.i32, at, 0, 1) === 0) {
-      fn();
-      Atomics.store(this.mem.i32, at, 2);
-      futexWake(this, at);
-      return;
+    while (Atomics.compareExchange(this.mem.i32, at, 0, 1) !== 0) {
+      if (Atomics.load(this.mem.i32, at) === 2) return;
+      futexWait(this, at, 1, FOREVER, false, `once ${name}`);
     }
-    while (Atomics.load(this.mem.i32, at) === 1) futexWait(this, at, 1, FOREVER, false, `once ${name}`);
+    let after = 2;
+    try {
+      fn();
+    } catch (error) {
+      after = error instanceof TaskKilled ? 1 : 0;
+      throw error;
+    } finally {
+      Atomics.store(this.mem.i32, at, after);
+      futexWake(this, at);
+    }
   }
 
   /** This thread's own object for `key`, made on first use. */
