@@ -145,8 +145,8 @@ export class Slab {
   /** Frees a live slot. Freeing a stale ref is a BUG. */
   free(ref: number, site = 'free'): void {
     syncPoint('slab.free');
-    if (this.#debug) this.#poison(ref, site);
     if (this.#mag === 0) this.#magazine();
+    if (this.#debug) this.#poison(ref, site);
     if (this.#movers.slotGive(this.#dir, this.#geometry, this.#mag, ref) !== 1) this.#freeSlow(ref);
   }
 
@@ -334,7 +334,9 @@ export class Slab {
 
   #poison(ref: number, site: string): void {
     const p = this.at(ref);
+    // Whatever a task may die at comes before: nobody shall find a slot that is poisoned and live.
     this.#mark(ref & INDEX_MASK, site);
+    if (this.#mem.i32[this.#mag] === MAGAZINE) this.#flush(this.#mag, BATCH);
     this.#mem.i32.fill(POISON, p + POISON_FROM, p + this.#words);
   }
 
