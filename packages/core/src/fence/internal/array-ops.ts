@@ -1,10 +1,12 @@
+import { syncPoint } from '@dmabuf-emu/shm';
 import { type CallbackDriver, defineFenceCallback } from '../callback.ts';
 import { defineFenceOps, type FenceDriver } from '../ops.ts';
-import { arrayAt, callbackOf, freeArray, membersOf, vectorAt } from './array.ts';
+import { arrayAt, callbackOf, callbacksOf, freeArray, membersOf, vectorAt } from './array.ts';
 import { FenceArrayStruct as A, PENDING_ERROR } from './container-layout.ts';
 import { errorOf, setError } from './error.ts';
-import { ENABLE_SIGNAL, FenceStruct as F } from './layout.ts';
-import { isSignaled } from './poll.ts';
+import { CallbackStruct as C, ENABLE_SIGNAL, FenceStruct as F, SIGNALED } from './layout.ts';
+import { withLock } from './lock.ts';
+import { isSignaled, testFlag } from './poll.ts';
 import { getFence, putFence, tryGetFence } from './refs.ts';
 import { addCallback } from './register.ts';
 import { signal } from './signal.ts';
@@ -22,7 +24,7 @@ export function arrayOps(t: FenceTable): FenceDriver {
     signaled: (fence) => arraySignaled(t, t.slab.at(fence.ref)),
     release(fence) {
       const p = t.slab.at(fence.ref);
-      for (const member of membersOf(t, arrayAt(t, p))) putFence(t, member);
+      dropMembers(t, arrayAt(t, p));
       freeArray(t, F.priv.get(t.mem, p));
     },
     setDeadline(fence, deadlineNs) {
@@ -30,6 +32,15 @@ export function arrayOps(t: FenceTable): FenceDriver {
         setDeadline(t, member, t.slab.at(member), deadlineNs);
     },
   });
+}
+
+/** Each reference leaves the array before it is dropped: a task that dies here loses it, but drops none twice. */
+function dropMembers(t: FenceTable, a: number): void {
+  const vector = vectorAt(t, a);
+  for (const [i, member] of membersOf(t, a).entries()) {
+    t.mem.i32[vector + i] = 0;
+    putFence(t, member);
+  }
 }
 
 /** What a member does when it ends; its lock is held. @kernel dma_fence_array_cb_func */
@@ -40,7 +51,8 @@ export function arrayCallback(t: FenceTable): CallbackDriver {
       const ref = callback.arg;
       const a = arrayAt(t, t.slab.at(ref));
       noteError(t, a, errorOf(t, t.slab.at(member.ref)));
-      if (A.pending.sub(t.mem, a, 1) !== 1) return putFence(t, ref);
+      if (A.pending.sub(t.mem, a, 1) !== 1 && !isEndedLossy(t, a)) return putFence(t, ref);
+      syncPoint('fence_array.work', a + A.work.at);
       A.work.store(t.mem, a, t.machine.tid);
       t.machine.irqWork(() => endArray(t, ref));
     },
@@ -73,7 +85,7 @@ function arraySignaled(t: FenceTable, p: number): boolean {
   const a = arrayAt(t, p);
   // Read before the flag: once it is set the number only falls.
   let pending = A.pending.load(mem, a);
-  let done = pending <= 0;
+  let done = pending <= 0 || isEndedLossy(t, a);
   if ((F.state.load(mem, p) & ENABLE_SIGNAL) === 0) {
     const vector = vectorAt(t, a);
     done = false;
@@ -114,9 +126,18 @@ function settleError(t: FenceTable, a: number, p: number): void {
   if (error < 0) setError(t, p, error);
 }
 
+/** Whether enough members have ended for an array of which a signal may have been lost. */
+function isEndedLossy(t: FenceTable, a: number): boolean {
+  return A.lossy.load(t.mem, a) !== 0 && isEnded(t, a);
+}
+
+function isEnded(t: FenceTable, a: number): boolean {
+  return membersOf(t, a).filter((member) => testFlag(t, t.slab.at(member))).length >= A.needed.get(t.mem, a);
+}
+
 /**
- * Finishes what task `task` left undone when it died: the end of the array behind the struct `slot`, which it had taken on;
- * or one that it was about to take on, which shows when all members have ended.
+ * Finishes what task `task` left undone when it died: the end of the array behind the struct `slot`, which it had taken on; or
+ * putting callbacks on the members, or counting one of them, which from now on is done by looking.
  */
 export function reapArray(t: FenceTable, slot: number, task: number): void {
   const a = t.containers.arrays.tryAt(slot);
@@ -124,9 +145,23 @@ export function reapArray(t: FenceTable, slot: number, task: number): void {
   const p = base === 0 ? 0 : tryGetFence(t, base);
   if (p === 0) return;
   if (A.work.cas(t.mem, a, task, t.machine.tid) === task) endArray(t, base);
-  else if ((F.state.load(t.mem, p) & ENABLE_SIGNAL) !== 0 && A.work.load(t.mem, a) === 0) {
-    const ended = membersOf(t, a).every((member) => isSignaled(t, member, t.slab.at(member)));
-    if (ended) end(t, a, base, p);
+  else if ((F.state.load(t.mem, p) & (ENABLE_SIGNAL | SIGNALED)) === ENABLE_SIGNAL) {
+    A.lossy.store(t.mem, a, 1);
+    withLock(t, p, () => armRest(t, base, a));
+    if (isEnded(t, a)) end(t, a, base, p);
   }
   putFence(t, base);
+}
+
+/** Puts the callbacks on the members again that are on none; those of members that have ended stay off. */
+function armRest(t: FenceTable, ref: number, a: number): void {
+  const callbacks = callbacksOf(t, a);
+  for (const [i, member] of membersOf(t, a).entries()) {
+    const cb = callbacks[i]!;
+    if (C.fence.load(t.mem, t.callbacks.at(cb)) !== 0) continue;
+    getFence(t, ref);
+    if (addCallback(t, member, t.slab.at(member), cb)) continue;
+    noteError(t, a, errorOf(t, t.slab.at(member)));
+    putFence(t, ref);
+  }
 }

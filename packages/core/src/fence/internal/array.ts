@@ -37,7 +37,8 @@ export function createArray(t: FenceTable, members: readonly number[], context: 
   );
   A.base.set(mem, a, base);
   const any = init.signalOnAny === true && !CORE_QUIRKS.has(t.machine, 'fence.arrayNeedsAll');
-  A.pending.set(mem, a, any ? 1 : members.length);
+  A.needed.set(mem, a, any ? 1 : members.length);
+  A.pending.set(mem, a, A.needed.get(mem, a));
   A.error.set(mem, a, PENDING_ERROR);
   const vector = vectorAt(t, a);
   for (let i = 0; i < members.length; i++) {

@@ -1,4 +1,4 @@
-import { atomicLoad } from '@dmabuf-emu/shm';
+import { atomicLoad, syncPoint } from '@dmabuf-emu/shm';
 import { type CallbackDriver, defineFenceCallback } from '../callback.ts';
 import { defineFenceOps, type FenceDriver } from '../ops.ts';
 import { containedIn, forEachPoint, freeNode, isChain, nodeAt, walkChain } from './chain.ts';
@@ -37,6 +37,7 @@ export function chainCallback(t: FenceTable): CallbackDriver {
     name: 'dma_fence_chain_cb',
     run(contained, callback) {
       const ref = callback.arg;
+      syncPoint('fence_chain.work', t.slab.at(ref));
       N.work.store(t.mem, nodeAt(t, t.slab.at(ref)), t.machine.tid);
       t.machine.irqWork(() => goOn(t, ref));
       putFence(t, contained.ref);
@@ -65,12 +66,21 @@ function enableChain(t: FenceTable, ref: number): boolean {
   return false;
 }
 
-/** After a point's fence has ended: waits for the next one, or ends the node. Uses up the work's reference. @kernel dma_fence_chain_irq_work */
+/**
+ * After a point's fence has ended: waits for the next one, or ends the node. Uses up a reference. The lock, which the kernel
+ * does without, is for reapers: whoever comes second finds the callback on a fence. @kernel dma_fence_chain_irq_work
+ */
 function goOn(t: FenceTable, ref: number): void {
   const p = t.slab.at(ref);
-  N.work.store(t.mem, nodeAt(t, p), 0);
-  if (!enableChain(t, ref)) signal(t, ref, p);
+  const n = nodeAt(t, p);
+  N.work.store(t.mem, n, 0);
+  if (!withLock(t, p, () => isQueued(t, n) || enableChain(t, ref))) signal(t, ref, p);
   putFence(t, ref);
+}
+
+/** Whether the callback of the node struct at word `n` is on a fence. */
+function isQueued(t: FenceTable, n: number): boolean {
+  return C.fence.load(t.mem, t.callbacks.at(N.callback.get(t.mem, n))) !== 0;
 }
 
 /** Whether the fences of all points have ended. @kernel dma_fence_chain_signaled */
@@ -98,14 +108,15 @@ function releaseChain(t: FenceTable, ref: number): void {
     putFence(t, prev);
     prev = before;
   }
-  if (prev !== 0) putFence(t, prev);
-  putFence(t, N.fence.get(mem, n));
+  // Each reference leaves the node before it is dropped: a task that dies here loses it, but drops none twice.
+  if (N.prev.exchange(mem, n, 0) !== 0) putFence(t, prev);
+  putFence(t, N.fence.exchange(mem, n, 0));
   freeNode(t, F.priv.get(mem, p));
 }
 
 /**
  * Finishes what task `task` left undone when it died, for the node behind the struct `slot`: work that it had taken on, or was
- * about to take on, which shows when nobody has and all points have ended.
+ * about to, which shows when somebody waits for the node but neither a callback nor a task will end it.
  */
 export function reapChain(t: FenceTable, slot: number, task: number): void {
   const n = t.containers.chains.tryAt(slot);
@@ -113,15 +124,9 @@ export function reapChain(t: FenceTable, slot: number, task: number): void {
   const p = base === 0 ? 0 : tryGetFence(t, base);
   if (p === 0) return;
   if (N.work.cas(t.mem, n, task, t.machine.tid) === task) goOn(t, base);
-  else if (isAbandoned(t, n, p) && chainSignaled(t, base)) signal(t, base, p);
-  putFence(t, base);
-}
-
-/** Whether somebody waits for the node, but neither a callback nor a task will end it. */
-function isAbandoned(t: FenceTable, n: number, p: number): boolean {
-  return withLock(t, p, () => {
-    const state = F.state.load(t.mem, p);
-    if ((state & ENABLE_SIGNAL) === 0 || (state & SIGNALED) !== 0 || N.work.load(t.mem, n) !== 0) return false;
-    return C.fence.load(t.mem, t.callbacks.at(N.callback.get(t.mem, n))) === 0;
-  });
+  const state = F.state.load(t.mem, p);
+  const waited = (state & (ENABLE_SIGNAL | SIGNALED)) === ENABLE_SIGNAL;
+  // goOn uses the reference up.
+  if (waited && N.work.load(t.mem, n) === 0 && !isQueued(t, n)) goOn(t, base);
+  else putFence(t, base);
 }

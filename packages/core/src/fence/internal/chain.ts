@@ -1,3 +1,4 @@
+import { syncPoint } from '@dmabuf-emu/shm';
 import { orUndo } from '../../internal/or-undo.ts';
 import { FenceChainStruct as N } from './container-layout.ts';
 import { initFence } from './create.ts';
@@ -33,7 +34,7 @@ export function allocChain(t: FenceTable): number {
 
 /** Frees the memory of a node beside its fence. */
 export function freeNode(t: FenceTable, slot: number): void {
-  const cb = N.callback.get(t.mem, t.containers.chains.at(slot));
+  const cb = N.callback.exchange(t.mem, t.containers.chains.at(slot), 0);
   if (cb !== 0) t.callbacks.free(cb, SITE);
   t.containers.chains.free(slot, SITE);
 }
@@ -99,6 +100,7 @@ export function walkChain(t: FenceTable, ref: number): number {
       if (!isSignaled(t, contained, t.slab.at(contained))) break;
       const pp = t.slab.at(prev);
       const before = isChain(t, pp) ? getFenceAt(t, nodeAt(t, pp) + N.prev.at) : 0;
+      syncPoint('fence_chain.prev', at);
       const replaced = N.prev.cas(mem, at - N.prev.at, prev, before) === prev;
       // The node's reference on what it lost, or ours on what it did not get.
       if (replaced) putFence(t, prev);

@@ -12,6 +12,10 @@ export const FenceArrayStruct = struct('dma_fence_array', {
   pending: i32(),
   /** First error of a member; {@link PENDING_ERROR} as long as there is none, 0 once there will be none. */
   error: i32(),
+  /** Members that have to end for the array to end. */
+  needed: i32(),
+  /** A task died that may have had a member's signal in hand: do not go by `pending`, look at the members. */
+  lossy: i32(),
   /** Task that is about to end the array, 0 for none. A reference on the array belongs to it. */
   work: i32(),
   /** Slot of kmem with the refs of the members, then of their callbacks. */
