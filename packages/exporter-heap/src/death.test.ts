@@ -55,6 +55,21 @@ describe('another thread', () => {
   });
 });
 
+describe('a memfd that threads share', () => {
+  it('gives every page back, whoever pinned it and made the hole', async () => {
+    using r = prepared();
+    const [made] = memfd(r, 6);
+    const jobs = [1, 2, 3].map((i) =>
+      startActor(r.machine, { do: 'share', bdf: NIC, shmem: made.shmem.ref, rounds: 60 }, `share ${i}`),
+    );
+    for (const actor of await Promise.all(jobs)) expect(await actor.result).toBe(60);
+    expect(r.usedPages).toBe(made.pages);
+    made.addSeals(Seal.WRITE);
+    FdTable.exit(r.machine);
+    expect(r.usedPages).toBe(0);
+  });
+});
+
 describe('after a task died', () => {
   it('its mappings are undone, and the buffer goes on', async () => {
     using r = prepared();

@@ -1,7 +1,8 @@
-import { type Attachment, DmaBuf, DmaDirection, FdTable, Device, type SgTable } from '@dmabuf-emu/core';
+import { type Attachment, DmaBuf, DmaDirection, FdTable, Device, OpenFlags, type SgTable } from '@dmabuf-emu/core';
 import {
   createUdmabuf,
   DmaHeap,
+  Falloc,
   Memfd,
   prepareUdmabuf,
   readKernel,
@@ -10,16 +11,18 @@ import {
   Shmem,
 } from '@dmabuf-emu/exporter-heap';
 import { PciSystem } from '@dmabuf-emu/pci-iommu';
-import { atomicAdd, atomicLoad, isKernelError, type Machine, setSyncHook } from '@dmabuf-emu/shm';
+import { atomicAdd, atomicLoad, isKernelError, type Machine, Random, setSyncHook } from '@dmabuf-emu/shm';
 import { runTestWorker } from '@dmabuf-emu/shm/testing';
 import { readyWord } from './ready.test-worker.ts';
 
 const PAGE = 4096;
+/** Pages of a file that several threads share. */
+const PAGES = 6;
 const { BIDIRECTIONAL } = DmaDirection;
 
 /** What a worker is to do. */
 export interface Act {
-  readonly do: 'use' | 'map-and-hang' | 'own-and-hang' | 'hold-pages' | 'churn' | 'die-at';
+  readonly do: 'use' | 'map-and-hang' | 'own-and-hang' | 'hold-pages' | 'churn' | 'share' | 'die-at';
   /** Function that buffers are mapped for. */
   readonly bdf: string;
   readonly dmabuf?: number;
@@ -63,6 +66,9 @@ function act(machine: Machine, job: Act): unknown {
     case 'churn':
       ready(machine);
       return churn(machine, device, job);
+    case 'share':
+      ready(machine);
+      return share(machine, job);
     case 'die-at':
       return dieAt(machine, device, job);
   }
@@ -131,6 +137,27 @@ function live(machine: Machine, device: Device, heap: string): void {
     dmabuf.put();
     dmabuf.put();
   }
+}
+
+/** Writes, makes holes in and pins the pages of a file that others use at the same time; how often. */
+function share(machine: Machine, { shmem: ref, rounds }: Act): number {
+  const shmem = Shmem.of(machine, ref!).get();
+  const memfd = Memfd.open(shmem, OpenFlags.RDWR);
+  const fd = memfd.fd();
+  const random = new Random(machine.tid);
+  for (let round = 0; round < rounds!; round++) {
+    const page = random.below(PAGES);
+    memfd.pwrite(page * PAGE, new Uint8Array(PAGE).fill(machine.tid));
+    if (round % 3 === 0) memfd.fallocate(Falloc.KEEP_SIZE | Falloc.PUNCH_HOLE, random.below(PAGES) * PAGE, PAGE);
+    const dmabuf = DmaBuf.get(machine, createUdmabuf(machine, { memfd: fd, offset: 0, size: PAGES * PAGE }));
+    const area = dmabuf.mmap({ offset: page * PAGE, length: PAGE });
+    area.write(0, Uint8Array.of(machine.tid));
+    area.unmap();
+    dmabuf.put();
+    FdTable.current(machine).close(fd + 1);
+  }
+  FdTable.exit(machine);
+  return rounds!;
 }
 
 function dieAt(machine: Machine, device: Device, { nth }: Act): number {
