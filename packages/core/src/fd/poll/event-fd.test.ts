@@ -47,7 +47,11 @@ describe('EventFd', () => {
     using machine = testMachine();
     const table = FdTable.current(machine);
     const fd = table.install(EventFd.create(machine, { initial: 255 }).file);
-    expect(table.fdinfo(fd).slice(2)).toEqual(['eventfd-count:               ff', 'eventfd-semaphore: 0']);
+    expect(table.fdinfo(fd).slice(2)).toEqual([
+      'eventfd-count:               ff',
+      'eventfd-id: 0',
+      'eventfd-semaphore: 0',
+    ]);
     expect(table.link(fd)).toBe('anon_inode:[eventfd]');
     table.close(fd);
   });

@@ -1,5 +1,6 @@
 import { i32, KernelError, type Machine, struct, words } from '@dmabuf-emu/shm';
 import { orUndo } from '../../internal/or-undo.ts';
+import { withSpin } from '../../internal/with-spin.ts';
 import { File } from '../file.ts';
 import { builtinFileOps, type FileOps } from '../file-ops.ts';
 import { OpenFlags } from '../open-flags.ts';
@@ -13,6 +14,8 @@ const EventFdStruct = struct('eventfd', {
   /** The counter, low word first. Under the head's lock. */
   count: words(2),
   semaphore: i32(),
+  /** Number of the eventfd, from 1; 0 before it has one. */
+  id: i32(),
 });
 const S = EventFdStruct;
 
@@ -49,6 +52,7 @@ export class EventFd {
     const p = slab.at(ref);
     S.count.set(machine.mem, p, 0, initial | 0);
     S.semaphore.set(machine.mem, p, semaphore ? 1 : 0);
+    takeId(machine, p);
     const mode = OpenFlags.RDWR | (flags & OpenFlags.NONBLOCK);
     const file = orUndo(
       () => File.create(machine, { type: EVENT_FD_FILE, priv: ref, flags: mode }, 'eventfd.file'),
@@ -151,9 +155,27 @@ const EVENT_FD_OPS: FileOps = builtinFileOps({
   fdinfo: ({ machine, priv }) => {
     const p = machine.slab(S).at(priv);
     const count = readCount(machine, p).toString(16).padStart(16);
-    return [`eventfd-count: ${count}`, `eventfd-semaphore: ${S.semaphore.get(machine.mem, p)}`];
+    const id = S.id.load(machine.mem, p) - 1;
+    return [`eventfd-count: ${count}`, `eventfd-id: ${id}`, `eventfd-semaphore: ${S.semaphore.get(machine.mem, p)}`];
   },
 });
+
+/** Gives the eventfd at word `p` the lowest number that no other one has. @kernel eventfd_ida */
+function takeId(machine: Machine, p: number): void {
+  const { mem } = machine;
+  const slab = machine.slab(S);
+  S.id.store(mem, p, 0);
+  withSpin(machine, machine.root('core.eventfd', 16), () => {
+    const taken = new Set<number>();
+    for (const ref of slab.live()) {
+      const other = slab.tryAt(ref);
+      if (other !== 0) taken.add(S.id.load(mem, other));
+    }
+    let id = 1;
+    while (taken.has(id)) id++;
+    S.id.store(mem, p, id);
+  });
+}
 
 function readCount({ mem }: Machine, p: number): bigint {
   return (BigInt(S.count.get(mem, p, 1) >>> 0) << 32n) | BigInt(S.count.get(mem, p, 0) >>> 0);
