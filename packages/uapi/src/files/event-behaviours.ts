@@ -21,6 +21,15 @@ export const EVENT_FD_BEHAVIOUR: FileBehaviour = {
   },
 };
 
+/** It has commands of its own, and says so of every other one. @kernel eventpoll_fops */
+export const EPOLL_BEHAVIOUR: FileBehaviour = {
+  seekable: true,
+  llseek: ({ file }) => file.pos,
+  ioctl: ({ command }) => {
+    throw new KernelError('EINVAL', 'ep_eventpoll_ioctl', `there is no command 0x${command.toString(16)}`);
+  },
+};
+
 function checkLength(length: number, where: string): void {
   if (length < COUNTER_BYTES) throw new KernelError('EINVAL', where, `8 bytes at least, got ${length}`);
 }

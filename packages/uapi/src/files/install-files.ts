@@ -10,7 +10,7 @@ import { PLAIN_NODES } from './nodes/plain-nodes.ts';
 import { UDMABUF_NODES } from './nodes/udmabuf-nodes.ts';
 import { SW_SYNC_BEHAVIOUR, SYNC_FILE_BEHAVIOUR } from './sync-behaviours.ts';
 import { dmaBufBehaviour } from './dma-buf-behaviour.ts';
-import { EVENT_FD_BEHAVIOUR } from './event-fd-behaviour.ts';
+import { EPOLL_BEHAVIOUR, EVENT_FD_BEHAVIOUR } from './event-behaviours.ts';
 import { memfdBehaviour } from './memfd-behaviour.ts';
 
 /** Makes every kind of file and every path known to the calling thread. */
@@ -18,6 +18,7 @@ export function installFiles(machine: Machine): void {
   const table = behaviourTable(machine);
   table.set('dmabuf', () => dmaBufBehaviour(machine));
   table.set('[eventfd]', () => EVENT_FD_BEHAVIOUR);
+  table.set('[eventpoll]', () => EPOLL_BEHAVIOUR);
   table.set('memfd', memfdBehaviour);
   table.set('sync_file', () => SYNC_FILE_BEHAVIOUR);
   table.set('sw_sync', () => SW_SYNC_BEHAVIOUR);

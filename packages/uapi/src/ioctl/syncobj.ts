@@ -46,7 +46,7 @@ export const SYNCOBJ_COMMANDS: readonly DrmCommand[] = [
   ),
   drmCommand(DRM_IOCTL_SYNCOBJ_QUERY, ({ drm, call, args }) => {
     const points = drm.syncobjQuery({ handles: handlesOf(call, args), flags: args.flags });
-    const bytes = new Uint8Array(BigUint64Array.from(points.map(BigInt)).buffer);
+    const bytes = new Uint8Array(BigUint64Array.from(points.map(exactPoint)).buffer);
     call.process.memory.write(args.points, bytes);
   }),
   drmCommand(DRM_IOCTL_SYNCOBJ_TRANSFER, ({ drm, args }) =>
@@ -61,6 +61,11 @@ export const SYNCOBJ_COMMANDS: readonly DrmCommand[] = [
   ),
   drmCommand(DRM_IOCTL_SYNCOBJ_EVENTFD, ({ drm, args }) => drm.syncobjEventfd({ ...args, point: Number(args.point) })),
 ];
+
+/** The last point of all is beyond what a number tells apart. */
+function exactPoint(point: number): bigint {
+  return point >= 2 ** 64 ? 2n ** 64n - 1n : BigInt(point);
+}
 
 interface WaitArgs {
   readonly timeout_nsec: bigint;

@@ -45,8 +45,11 @@ export function epollControl(
   event: EpollEvent = { events: 0, data: 0n },
 ): void {
   withFile(process, epfd, ({ file }) => {
-    // Whether the other descriptor is open is found out before what this one is.
-    process.fds.get(fd | 0).put();
+    // The other file is looked at before this one.
+    withFile(process, fd, (target) => {
+      if (target.file.ops.poll !== undefined) return;
+      throw new KernelError('EPERM', 'epoll_ctl', `a ${target.file.type} file cannot be polled`);
+    });
     const epoll = Epoll.of(file);
     if (operation === 'remove') epoll.remove(fd);
     else epoll[operation](fd, event);

@@ -47,7 +47,7 @@ function vmFlags({ prot, maxProt, shared, mayShare, vm }: UserArea): string {
     ['pf', own.has('pf')],
     ['io', own.has('io')],
     ['de', own.has('de')],
-    ['ac', vm === undefined && (prot & Prot.WRITE) !== 0],
+    ['ac', !mayShare && (prot & Prot.WRITE) !== 0],
     ['dd', own.has('dd')],
   ];
   return flags
