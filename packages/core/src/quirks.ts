@@ -40,6 +40,11 @@ export const CORE_QUIRKS = defineQuirks({
     why: 'the callback became optional with 7.1',
     kernels: ['6.12', '6.19', '7.0'],
   },
+  'core.fdTraceLate': {
+    what: 'dma_buf_fd touches the buffer once more after its descriptor can be closed by others: a use after free',
+    why: 'defect of the trace events of 7.0, fixed after 7.1',
+    kernels: ['7.0', '7.1-rc2'],
+  },
   'core.dmabufDebug': {
     what: 'mapping hands out wrapped copies of the tables of exporters',
     why: 'the option CONFIG_DMABUF_DEBUG, off unless chosen',

@@ -6,6 +6,7 @@ import { noteFileHolder } from '../fd/internal/file-holders.ts';
 import { OpenFlags } from '../fd/open-flags.ts';
 import { registerFileOps } from '../fd/register-file-ops.ts';
 import { installFences, noteCallbackHolder, noteFenceHolder } from '../fence/index.ts';
+import { CORE_QUIRKS } from '../quirks.ts';
 import { Resv } from '../resv/index.ts';
 import type { DmaDirection } from '../sg/dma-direction.ts';
 import { Attachment } from './attachment.ts';
@@ -81,8 +82,13 @@ export class DmaBuf {
    * @throws KernelError EMFILE, ENOMEM; the caller keeps its reference then.
    */
   fd(flags = 0): number {
-    const fd = FdTable.current(this.machine).reserve({ cloexec: (flags & OpenFlags.CLOEXEC) !== 0 });
-    this.installFd(fd);
+    const { machine } = this;
+    const table = FdTable.current(machine);
+    const fd = table.reserve({ cloexec: (flags & OpenFlags.CLOEXEC) !== 0 });
+    if (CORE_QUIRKS.has(machine, 'core.fdTraceLate')) {
+      table.fill(fd, this.file);
+      this.state.trace.emit('dma_buf_fd', this.ino, fd);
+    } else this.installFd(fd);
     return fd;
   }
 

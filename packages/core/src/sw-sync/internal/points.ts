@@ -7,7 +7,7 @@ import { PointStruct as P, TimelineStruct as T } from './structs.ts';
 import { isLater, placeFor, pointsOf, putTimeline, unlinkPoint, withTimeline } from './timeline.ts';
 
 /** @kernel timeline_fence_ops */
-export const SW_SYNC_OPS = builtinFenceOps({
+const SW_SYNC_OPS = builtinFenceOps({
   name: 'sw_sync',
   getDriverName: () => 'sw_sync',
   getTimelineName: ({ machine, priv }) => machine.string(T.name.get(machine.mem, timelineOf(machine, priv))),

@@ -4,7 +4,7 @@ import { PollEvents } from '../poll-events.ts';
 import { PollHead } from '../poll-head.ts';
 import { pollFile, PollTable } from '../poll-table.ts';
 import { epollMutex } from './items.ts';
-import { listFirst, listLast, readyItems, takeFresh, unlist } from './ready-list.ts';
+import { listFirst, listFresh, readyItems, unlist } from './ready-list.ts';
 import { EpollItemStruct as I, EpollStruct as P } from './structs.ts';
 
 /** Name of the kind of file. */
@@ -34,7 +34,7 @@ export function pollEpoll(file: File, table: PollTable | undefined, depth: numbe
   const p = machine.slab(P).at(file.priv);
   table?.wait(file, new PollHead(machine, p + P.head.at, 'eventpoll'));
   return epollMutex(machine, p, depth).with(() => {
-    for (const ref of takeFresh(machine, p)) listLast(machine, p, ref);
+    listFresh(machine, p);
     for (const ref of readyItems(machine, p)) {
       unlist(machine, p, ref);
       if (askItem(machine, ref, depth + 1) === 0) continue;

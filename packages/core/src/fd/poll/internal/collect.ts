@@ -2,7 +2,7 @@ import { type Machine, TaskKilled } from '@dmabuf-emu/shm';
 import { PollEvents } from '../poll-events.ts';
 import { askItem } from './ask-item.ts';
 import { epollMutex } from './items.ts';
-import { listLast, readyItems, takeFresh, unlist } from './ready-list.ts';
+import { listFresh, listLast, readyItems, takeFresh, unlist } from './ready-list.ts';
 import { EpollItemStruct as I } from './structs.ts';
 import { PRIVATE_BITS } from './wake.ts';
 
@@ -25,7 +25,7 @@ export function collect(machine: Machine, p: number, max: number): EpollReport[]
     for (const ref of [...fresh, ...again]) listLast(machine, p, ref);
   };
   epollMutex(machine, p).with(() => {
-    for (const ref of takeFresh(machine, p)) listLast(machine, p, ref);
+    listFresh(machine, p);
     try {
       for (const ref of readyItems(machine, p)) {
         if (found.length === max) break;

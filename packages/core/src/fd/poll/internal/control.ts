@@ -5,7 +5,7 @@ import { PollEvents } from '../poll-events.ts';
 import { askItem, type Register } from './ask-item.ts';
 import { addEntry } from './entries.ts';
 import { addItem, itemsOf, putEpoll, removeItem } from './items.ts';
-import { listLast } from './ready-list.ts';
+import { listFresh, listLast } from './ready-list.ts';
 import { EpollItemStruct as I, EpollStruct as P, PollEntryStruct as E } from './structs.ts';
 import { wakeHead } from './wake.ts';
 
@@ -77,6 +77,7 @@ function setEvent(machine: Machine, ref: number, events: number, data: bigint): 
 /** Puts an item whose file is ready on the list. */
 function lookAt(machine: Machine, p: number, ref: number, register?: Register): void {
   if (askItem(machine, ref, 1, register) === 0) return;
+  listFresh(machine, p);
   listLast(machine, p, ref);
   waitQueueOf(machine, p, P.waiters).wakeAll();
   wakeHead(machine, p + P.head.at, PollEvents.IN);

@@ -2,7 +2,7 @@ import { atomicStore, type Machine, Mutex, refDec, refInc } from '@dmabuf-emu/sh
 import { withSpin } from '../../../internal/with-spin.ts';
 import { FileStruct as F } from '../../file-struct.ts';
 import { removeEntry } from './entries.ts';
-import { listLast, takeFresh, unlist } from './ready-list.ts';
+import { listFresh, unlist } from './ready-list.ts';
 import { EpollItemStruct as I, EpollStruct as P, PollEntryStruct as E } from './structs.ts';
 
 /** The mutex of the epoll file at word `p`; `depth` counts the epoll files that are looked into around it. */
@@ -53,13 +53,13 @@ export function removeItem(machine: Machine, ref: number): void {
   if (file !== 0)
     withSpin(machine, file + F.watchLock.at, () => unlink(machine, file + F.watchers.at, ref, I.nextOfFile));
   unlink(machine, p + P.items.at, ref, I.next);
-  for (const fresh of takeFresh(machine, p)) listLast(machine, p, fresh);
+  listFresh(machine, p);
   unlist(machine, p, ref);
   slab.free(ref, 'ep_remove');
 }
 
 /** Takes an item's entries off the heads that they are on: nobody wakes it any more. @kernel ep_unregister_pollwait */
-export function removeEntries(machine: Machine, item: number): void {
+function removeEntries(machine: Machine, item: number): void {
   const { mem } = machine;
   const slab = machine.slab(E);
   for (let entry = I.entries.get(mem, item); entry !== 0; entry = I.entries.get(mem, item)) {

@@ -71,6 +71,11 @@ export function takeFresh(machine: Machine, p: number): number[] {
   return taken.toReversed();
 }
 
+/** Puts the items that became fresh at the end of the list, in order. */
+export function listFresh(machine: Machine, p: number): void {
+  for (const ref of takeFresh(machine, p)) listLast(machine, p, ref);
+}
+
 /** Items on the list, in order. */
 export function readyItems(machine: Machine, p: number): number[] {
   const { mem } = machine;
@@ -83,7 +88,7 @@ export function readyItems(machine: Machine, p: number): number[] {
 /** Hands over the items that a dead task marked as fresh and did not get round to handing over. */
 export function finishFresh(machine: Machine, p: number, items: Iterable<number>, dead: number): void {
   const { mem } = machine;
-  for (const ref of takeFresh(machine, p)) listLast(machine, p, ref);
+  listFresh(machine, p);
   for (const ref of items) {
     const item = machine.slab(I).at(ref);
     if (I.fresh.load(mem, item) === dead) pushFresh(machine, p, ref, item);
