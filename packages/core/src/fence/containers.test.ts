@@ -6,12 +6,15 @@ import {
   FenceChain,
   fenceContextAlloc,
   type FenceOps,
+  mergeFences,
 } from '@dmabuf-emu/core';
 import { countCallback, mockFence, mockOps } from '#dist/fence/mock-fence.test-worker.js';
-import { atomicLoad, type Machine } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { atomicLoad, atomicStore, Completion, type Machine } from '@dmabuf-emu/shm';
+import { startTestWorker, testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
 import { LIMIT_MS, startJob } from './fence-worker.fixture.ts';
+
+const chainUrl = new URL(import.meta.resolve('#dist/fence/chain.test-worker.js'));
 
 function put(...fences: readonly Fence[]): void {
   for (const fence of fences) fence.put();
@@ -101,6 +104,36 @@ describe('fences of fences, with other threads', () => {
     for (const callback of callbacks) callback.free();
     expect(heads.map((head) => head.refCount)).toEqual(heads.map(() => 1));
     put(...heads, ...fences);
+  });
+
+  it('are merged while their parts end', async () => {
+    using machine = testMachine();
+    const fences = mocks(machine, 400);
+    let head: FenceChain | undefined;
+    for (let i = 0; i < fences.length; i += 2) {
+      const pair = FenceArray.create(machine, [fences[i]!.get(), fences[i + 1]!.get()]).fence;
+      head = FenceChain.create(head, pair, i + 1);
+    }
+    const stop = machine.root('stop', 16);
+    const workers = await Promise.all(
+      ['a', 'b'].map(async (name) => {
+        const ready = machine.root(`ready-${name}`, 16);
+        const args = { job: 'merge-race', tail: head!.fence.ref, fences: fences.map((f) => f.ref), ready, stop };
+        const worker = startTestWorker<{ merges: number; arrays: number }>(chainUrl, machine, args, name);
+        expect(await new Completion(machine, ready, 'ready').waitAsync(LIMIT_MS)).toBe(true);
+        return worker;
+      }),
+    );
+    for (const fence of fences) {
+      const merged = mergeFences(machine, [head!.fence, fence]);
+      expect(merged.signaledFlag()).toBe(false);
+      merged.put();
+      fence.signalUnowned();
+    }
+    expect(head!.fence.isSignaled()).toBe(true);
+    atomicStore(machine.mem, stop, 1);
+    for (const { result } of workers) expect((await result).merges).toBeGreaterThan(0);
+    put(head!.fence, ...fences);
   });
 
   it.each(['array', 'chain'])('of kind %s end when the thread dies that was about to end them', async (kind) => {
