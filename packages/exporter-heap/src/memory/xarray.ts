@@ -4,6 +4,8 @@ import { i32, type I32Field, type Machine, ref, struct, UsageError, words } from
 const SLOTS = 64;
 /** Enough levels for every page number of a file of 2^53 bytes. */
 const LEVELS_MAX = 7;
+/** Entries below a node of each level; level 0 is an entry itself. */
+const SPAN = Array.from({ length: LEVELS_MAX + 1 }, (_, level) => SLOTS ** level);
 
 const NodeStruct = struct('xa_node', { slots: words(SLOTS), count: i32() });
 const N = NodeStruct;
@@ -142,7 +144,7 @@ export class XArray {
         node = below;
       }
       if (level === 0) return [at, node];
-      const span = SLOTS ** (level - 1);
+      const span = SPAN[level - 1]!;
       at = (Math.floor(at / span) + 1) * span;
     }
     return undefined;
@@ -163,9 +165,9 @@ export class XArray {
 
 /** Entries that so many levels of nodes hold. */
 function capacity(levels: number): number {
-  return levels === 0 ? 0 : SLOTS ** levels;
+  return levels === 0 ? 0 : SPAN[levels]!;
 }
 
 function slotOf(index: number, level: number): number {
-  return Math.floor(index / SLOTS ** (level - 1)) % SLOTS;
+  return Math.floor(index / SPAN[level - 1]!) % SLOTS;
 }
