@@ -1,4 +1,5 @@
-import { bufinfo, FdTable, OpenFlags, ResvUsage, Seek } from '@dmabuf-emu/core';
+import { bufinfo, DmaBuf, FdTable, OpenFlags, ResvUsage, Seek } from '@dmabuf-emu/core';
+import { Machine } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
 import { pendingFence } from '#dist/dma-buf/fences.test-worker.js';
@@ -122,6 +123,21 @@ describe('bufinfo (core §1.15)', () => {
     expect(text).toContain(
       `\t<none>\n\twrite fence:${write.fence.context}:1 timeline test unsignalled\n\tAttached Devices:\n`,
     );
+    dmabuf.put();
+  });
+
+  it('ends with EINTR while somebody else holds resv, and leaves the list of buffers free', () => {
+    using machine = testMachine();
+    const dmabuf = exported(machine, recorder());
+    const other = Machine.join(machine.handle, { name: 'other' });
+    const theirs = DmaBuf.of(other, dmabuf.ref).resv;
+    theirs.lock();
+    machine.interrupt(machine.tid);
+    expect(() => bufinfo(machine)).toThrow(kernelError('EINTR'));
+    machine.clearSignal();
+    theirs.unlock();
+    other.leave();
+    expect(bufinfo(machine)).toContain('Total 1 objects');
     dmabuf.put();
   });
 });

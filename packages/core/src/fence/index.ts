@@ -68,5 +68,6 @@ export {
 } from './locked.ts';
 export { defineFenceOps, type FenceDriver, type FenceOps } from './ops.ts';
 export { fenceBeginSignalling, fenceEndSignalling } from './signalling.ts';
+export { PollCallback, pollCallback } from './poll-callback.ts';
 export { SignalRight } from './signal-right.ts';
 export { fenceDedup, fenceUnwrap, fenceUnwrapMerge, mergeFences } from './unwrap.ts';

@@ -1,4 +1,4 @@
-import { FdTable } from '@dmabuf-emu/core';
+import { FdTable, File } from '@dmabuf-emu/core';
 import { atomicAdd, atomicLoad, Completion, isKernelError, type Machine, Random } from '@dmabuf-emu/shm';
 import { runTestWorker } from '@dmabuf-emu/shm/testing';
 import { ACTIVE, close, count, swFence, swInc, swOpen, syncMerge, syncWait } from './sync-user.test-worker.ts';
@@ -12,6 +12,7 @@ export interface SwSyncJob {
     | 'multi-consumer-producer'
     | 'endless-producer'
     | 'inc'
+    | 'receive-and-inc'
     | 'churn'
     | 'wait-and-hang'
     | 'own-and-hang'
@@ -128,7 +129,7 @@ function hang(machine: Machine): never {
 }
 
 await runTestWorker<SwSyncJob, unknown>((machine, job) => {
-  const ownProcess = job.job === 'own-and-hang';
+  const ownProcess = job.job === 'own-and-hang' || job.job === 'receive-and-inc';
   if (!ownProcess) FdTable.of(machine, job.table).join();
   const ready = (): void => new Completion(machine, job.ready, 'ready').complete();
   if (!job.job.endsWith('hang')) ready();
@@ -147,6 +148,11 @@ await runTestWorker<SwSyncJob, unknown>((machine, job) => {
       const nap = machine.root('nap', 16);
       machine.wait(nap, 0, 'nap', 30);
       return swInc(machine, job.timeline, 1);
+    }
+    case 'receive-and-inc': {
+      const received = FdTable.current(machine).install(File.of(machine, job.timeline));
+      swInc(machine, received, 1);
+      return close(machine, received);
     }
     case 'churn':
       return churn(machine, job);

@@ -60,6 +60,20 @@ describe('SwSyncTimeline (core §4.2)', () => {
     FdTable.exit(machine);
   });
 
+  it('traces each step with the value before it', () => {
+    using machine = testMachine({ traceEvents: 32, traceStamps: 'every' });
+    const timeline = SwSyncTimeline.create(machine);
+    timeline.inc(5);
+    timeline.inc(0x80000000);
+    const steps = machine.trace.read().filter(({ name }) => name === 'sync_timeline');
+    expect(steps.map(({ args }) => [machine.string(args[1]), args[2]])).toEqual([
+      ['test', 0],
+      ['test', 5],
+      ['test', (5 + 0x7fffffff) | 0],
+    ]);
+    timeline.file.put();
+  });
+
   it('has one fence for a value that is pending (OBSERVED 3)', () => {
     using machine = testMachine();
     const timeline = swOpen(machine);
