@@ -55,7 +55,7 @@ class ScenarioWriter {
     for (const [key, spec] of Object.entries(operation.args ?? {})) {
       if (spec === 'items') args[key] = this.#items();
       else if (spec.kinds !== undefined) {
-        const variable = this.#variable(spec.kinds);
+        const variable = this.#variable(spec.kinds, operation.strict);
         source ??= variable;
         args[key] = variable === undefined ? CLOSED_FD : `$${variable.name}`;
       } else if (!spec.optional || this.#random.chance(0.25)) args[key] = this.#random.pick(spec.values);
@@ -75,9 +75,9 @@ class ScenarioWriter {
     return this.#fenced;
   }
 
-  #variable(kinds) {
+  #variable(kinds, strict = false) {
     const random = this.#random;
-    const wrong = random.chance(WRONG);
+    const wrong = random.chance(WRONG) && !strict;
     const fits = this.#vars.filter((v) =>
       wrong ? FD_KINDS.has(v.kind) === FD_KINDS.has(kinds[0]) : kinds.includes(v.kind) && !v.closed,
     );

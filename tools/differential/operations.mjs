@@ -269,6 +269,9 @@ export const OPERATIONS = {
   // any file
   fdinfo: { weight: 4, needs: ['dmabuf'], args: { fd: of('dmabuf', 'dmabuf', 'sync', 'memfd') } },
   fstat: { weight: 1, needs: ['dmabuf'], args: { fd: FILE } },
+  statfs: { weight: 1, needs: ['dmabuf'], args: { fd: FILE } },
+  scm: { weight: 1, needs: ['dmabuf|sync'], args: { fd: FILE, close_first: maybe(['1']) }, makes: 'same' },
+  'fcntl cmd=SETFL': { weight: 1, needs: ['dmabuf|sync'], args: { fd: FILE, arg: one('0', 'NONBLOCK', 'APPEND') } },
   readlink: { weight: 1, needs: ['dmabuf'], args: { fd: FILE } },
   'fcntl cmd=GETFL': { weight: 1, needs: ['dmabuf|sync'], args: { fd: FILE } },
   'fcntl cmd=GETFD': { weight: 1, needs: ['dmabuf|sync'], args: { fd: FILE } },
@@ -286,7 +289,13 @@ export const OPERATIONS = {
   pread: {
     weight: 1,
     needs: ['memfd|dmabuf'],
-    args: { fd: FILE, len: one('4', '0', '16'), off: one('0', '1', '4096') },
+    // Reading a DRM file or a counter waits.
+    args: {
+      fd: of('memfd', 'dmabuf', 'sync', 'timeline', 'heap', 'udmabuf'),
+      len: one('4', '0', '16'),
+      off: one('0', '1', '4096'),
+    },
+    strict: true,
   },
   pwrite: {
     weight: 1,
@@ -338,5 +347,20 @@ export const OPERATIONS = {
     needs: ['map'],
     args: { map: of('map'), off: maybe(['4096', '0', '8192']), len: one('4', '1'), byte: one('0x11', '0x22', '0xff') },
   },
+  mprotect: {
+    weight: 1,
+    needs: ['map'],
+    args: {
+      map: of('map'),
+      len: one('1P', '2P'),
+      prot: one('PROT_READ', 'PROT_READ|PROT_WRITE', 'PROT_NONE', 'PROT_READ|PROT_EXEC'),
+    },
+  },
+  mremap: {
+    weight: 1,
+    needs: ['map'],
+    args: { map: of('map'), old: one('1P', '2P'), new: one('1P', '2P', '4P', '0') },
+  },
+  maps: { weight: 1, needs: ['map'], args: { map: of('map') } },
   munmap: { weight: 1, needs: ['map'], args: { map: of('map'), len: one('1P', '2P', '0') }, ends: 'map' },
 };

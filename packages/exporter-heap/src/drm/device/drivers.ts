@@ -17,6 +17,8 @@ export interface DrmDriver {
   readonly dumbBpp?: number;
   /** What its dma-bufs say their exporter is. */
   readonly expName: string;
+  /** Makes no objects of the pages of others: importing is refused once the buffer is mapped. @kernel virtgpu_gem_prime_import_sg_table */
+  readonly refusesImports?: boolean;
 }
 
 export type DrmDriverName = 'vgem' | 'vkms' | 'virtio_gpu';
@@ -82,6 +84,7 @@ export const DRM_DRIVERS: Readonly<Record<DrmDriverName, DrmDriver>> = {
     caps: { ...KMS_CAPS, [DrmCap.CURSOR_WIDTH]: 64, [DrmCap.CURSOR_HEIGHT]: 64 },
     dumbBpp: 32,
     expName: 'virtio_gpu',
+    refusesImports: true,
   },
 };
 

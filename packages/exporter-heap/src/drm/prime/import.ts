@@ -1,5 +1,5 @@
 import { DmaBuf, DmaDirection } from '@dmabuf-emu/core';
-import { TaskKilled } from '@dmabuf-emu/shm';
+import { KernelError, TaskKilled } from '@dmabuf-emu/shm';
 import { orUndo } from '../../internal/undo.ts';
 import type { DrmDevice } from '../device/device.ts';
 import type { OpenFile } from '../device/open-file.ts';
@@ -86,6 +86,9 @@ function importObject(device: DrmDevice, dmabuf: DmaBuf): GemObject {
       const table = attachment.mapUnlocked(DmaDirection.BIDIRECTIONAL);
       return orUndo(
         () => {
+          if (device.driver.refusesImports === true) {
+            throw new KernelError('ENODEV', 'drm_gem_prime_import', `${device.driver.name} takes no pages of others`);
+          }
           const gem = GemObject.overImport(device, dmabuf, attachment.ref, table.ref);
           dmabuf.resv.with(() => attachment.disown());
           return gem;

@@ -158,6 +158,16 @@ describe('an import', () => {
     b.unmap();
   });
 
+  it('of a foreign buffer is refused by virtio_gpu once it has mapped it, of its own export it is not', () => {
+    using r = drmRig();
+    const g = r.open('virtio_gpu');
+    const { fd, seen } = foreignFd(r.machine);
+    expect(() => g.primeFdToHandle(fd)).toThrow(errno('ENODEV'));
+    expect([r.count(fd), seen]).toEqual([1, ['attach virtio_gpu', 'map', 'unmap', 'detach']]);
+    const { handle } = g.createDumb(SMALL);
+    expect(g.primeFdToHandle(g.primeHandleToFd(handle, BOTH))).toBe(handle);
+  });
+
   it('of a foreign buffer attaches and maps it once, and holds it three times', () => {
     using r = drmRig();
     const g = r.open();

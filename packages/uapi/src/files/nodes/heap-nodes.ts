@@ -12,7 +12,7 @@ const MAJOR = 254;
 /** The devices of the machine's heaps, and what sysfs tells of them. */
 export function heapNodes(machine: Machine): readonly FsNode[] {
   return DmaHeap.all(machine).flatMap(({ name, minor }) => [
-    deviceNode(`/dev/dma_heap/${name}`, { ioctl: heapIoctl(name) }),
+    deviceNode(`/dev/dma_heap/${name}`, { positioned: false, ioctl: heapIoctl(name) }),
     textNode({
       path: `/sys/class/dma_heap/${name}/uevent`,
       permissions: 0o644,
