@@ -122,7 +122,6 @@ it('threads share files, objects, names and sync objects', { timeout: 120_000 },
 });
 
 it('a thread that dies anywhere leaves damage at worst, and nobody waits for it', { timeout: 120_000 }, async () => {
-  let tainted = 0;
   for (let round = 0; round < 3; round++) {
     const r = drmRig();
     const { machine } = r;
@@ -136,7 +135,6 @@ it('a thread that dies anywhere leaves damage at worst, and nobody waits for it'
     const id = idOf('actor 0')!;
     await victim!.worker.terminate();
     machine.reap(id);
-    if (machine.tainted) tainted++;
     const before = atomicLoad(machine.mem, rounds);
     const goesOn = () => atomicLoad(machine.mem, rounds) > before + 20 || machine.tasks();
     await expect.poll(goesOn, { timeout: 20_000, interval: 1, message: `seed ${victim!.seed}` }).toBe(true);
@@ -145,7 +143,6 @@ it('a thread that dies anywhere leaves damage at worst, and nobody waits for it'
     expect(machine.verify().errors, `seed ${victim!.seed}`).toEqual([]);
     machine.leave();
   }
-  expect(tainted).toBeLessThanOrEqual(3);
 });
 
 it('what a thread imported stays attached when it dies, until the process lets go', async () => {

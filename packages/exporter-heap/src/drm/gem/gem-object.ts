@@ -139,6 +139,7 @@ export class GemObject {
     if (shmem === null) {
       dropImport(this);
     } else {
+      G.shmem.set(machine.mem, this.p, 0);
       shmem.put();
       resv.destroy();
     }

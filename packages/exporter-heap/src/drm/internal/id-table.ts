@@ -102,8 +102,9 @@ export class IdTable {
 
   /** Gives the memory back; nobody else may use the table any more. @kernel idr_destroy */
   destroy(): void {
-    this.#free(this.#values, 'idr_destroy');
+    const values = this.#values;
     this.#machine.mem.i32[this.#at + VALUES] = 0;
+    this.#free(values, 'idr_destroy');
   }
 
   get #values(): number {

@@ -16,5 +16,6 @@ export function dropImport(gem: GemObject): void {
     if (!isKernelError(error, 'EOWNERDEAD')) throw error;
     machine.diag.info('drm-import-lost', `buffer ${dmabuf.label} stays attached: ${error.message}`);
   }
+  G.imported.set(machine.mem, p, 0);
   dmabuf.put();
 }

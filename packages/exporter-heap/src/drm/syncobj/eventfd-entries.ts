@@ -89,7 +89,9 @@ function freeEntry(machine: Machine, entry: number): void {
   const p = slab.at(entry);
   const file = File.of(machine, E.file.get(machine.mem, p));
   const fence = E.fence.get(machine.mem, p);
-  new FenceCallback(machine, E.callback.get(machine.mem, p)).free();
+  const callback = new FenceCallback(machine, E.callback.get(machine.mem, p));
+  for (const field of [E.file, E.fence, E.callback]) field.set(machine.mem, p, 0);
+  callback.free();
   slab.free(entry, 'syncobj_eventfd_entry');
   machine.irqWork(() => {
     fencePut(machine, fence);

@@ -44,7 +44,7 @@ export function destroySyncobj(file: OpenFile, { handle, pad = 0 }: SyncobjDestr
 
 /** The file is closed. @kernel drm_syncobj_release */
 export function closeSyncobjs({ machine, syncobjs }: OpenFile): void {
-  for (const [, ref] of syncobjs.entries()) Syncobj.of(machine, ref).put();
+  for (const [handle] of syncobjs.entries()) Syncobj.of(machine, syncobjs.remove(handle)).put();
 }
 
 /** The object behind a handle, with a reference; undefined for none. @kernel drm_syncobj_find */

@@ -10,21 +10,21 @@ import { waitEntries } from './wait-entries.ts';
 /** Tells the checks of fences, callbacks and files what sync objects hold of them. */
 export function registerSyncobjHolders(machine: Machine): void {
   noteFenceHolder(machine, 'drm.syncobj', (hold) => {
-    const { mem } = machine;
-    const known = (fence: number): void => {
-      if (fence !== 0) hold(fence);
-    };
-    for (const ref of machine.slab(S).live()) known(S.fence.get(mem, machine.slab(S).at(ref)));
-    for (const { fence } of waitEntries(machine)) known(fence?.ref ?? 0);
-    for (const { fence } of eventfdEntries(machine)) known(fence);
+    for (const ref of machine.slab(S).live()) each(hold, S.fence.get(machine.mem, machine.slab(S).at(ref)));
+    for (const { fence } of waitEntries(machine)) each(hold, fence);
+    for (const { fence } of eventfdEntries(machine)) each(hold, fence);
   });
   noteCallbackHolder(machine, 'drm.syncobj', (own) => {
-    for (const { callback } of waitEntries(machine)) own(callback.ref);
-    for (const { callback } of eventfdEntries(machine)) own(callback);
+    for (const { callback } of waitEntries(machine)) each(own, callback);
+    for (const { callback } of eventfdEntries(machine)) each(own, callback);
   });
   noteFileHolder(machine, 'drm.syncobj', function* () {
-    for (const { file } of eventfdEntries(machine)) yield file;
+    for (const { file } of eventfdEntries(machine)) if (file !== 0) yield file;
   });
+}
+
+function each(hold: (ref: number) => void, ref: number): void {
+  if (ref !== 0) hold(ref);
 }
 
 /** Proves on a quiet machine that the references to sync objects are those of handles, descriptors and waits. */
@@ -34,7 +34,7 @@ export function verifySyncobjs(machine: Machine, report: VerifyBuilder): void {
   for (const ref of machine.slab(F).live()) {
     for (const [, syncobj] of new OpenFile(machine, ref).syncobjs.entries()) hold(syncobj);
   }
-  for (const { syncobj } of waitEntries(machine)) hold(syncobj.ref);
+  for (const { syncobj } of waitEntries(machine)) each(hold, syncobj);
   report.count('drm_syncobj', 0);
   for (const ref of machine.slab(S).live()) {
     report.count('drm_syncobj', 1);

@@ -1,5 +1,5 @@
 import { type CallbackDriver, defineFenceCallback, Fence, FenceCallback } from '@dmabuf-emu/core';
-import { atomicAdd, atomicLoad, type Machine, TaskStruct } from '@dmabuf-emu/shm';
+import { atomicAdd, atomicLoad, type Machine, taskAt, TaskStruct } from '@dmabuf-emu/shm';
 import { FencePlace } from './fence-place.ts';
 import { SyncobjStruct as S, WaitEntryStruct as W } from './syncobj-struct.ts';
 
@@ -9,9 +9,13 @@ export const syncobjWake: CallbackDriver = defineFenceCallback({
   run: ({ machine }, callback) => wakeWord(machine, callback.arg),
 });
 
-/** Word of a task that counts up whenever something that it waits for has changed. */
+/** Word of the calling task that counts up whenever something that it waits for has changed. */
 export function eventWord(machine: Machine): number {
   return machine.taskAt + TaskStruct.mailEvent.at;
+}
+
+function wakeTask(machine: Machine, task: number): void {
+  if (task !== 0) wakeWord(machine, taskAt(task) + TaskStruct.mailEvent.at);
 }
 
 function wakeWord(machine: Machine, at: number): void {
@@ -60,10 +64,6 @@ export class WaitEntry {
     return W.point.get(this.machine.mem, this.#p);
   }
 
-  get task(): number {
-    return W.task.get(this.machine.mem, this.#p);
-  }
-
   /** What has to signal; undefined until it is known. */
   get fence(): Fence | undefined {
     const ref = W.fence.load(this.machine.mem, this.#p);
@@ -99,24 +99,25 @@ export class WaitEntry {
   /** It is on no list any more; wakes the task. @locks the object's lock held */
   unlisted(): void {
     W.listed.set(this.machine.mem, this.#p, 0);
-    this.wake();
+    wakeTask(this.machine, W.task.get(this.machine.mem, this.#p));
   }
 
-  /** Has the task look again at what it waits for. */
-  wake(): void {
-    wakeWord(this.machine, this.callback.arg);
-  }
-
-  /** Takes it off everything and frees it; the reference to the object is the caller's now. @kernel drm_syncobj_remove_wait */
+  /**
+   * Takes it off everything and frees it; the reference to the object is the caller's now. Whoever dies in here leaves damage,
+   * but nothing that is given back twice. @kernel drm_syncobj_remove_wait
+   */
   free(): void {
-    const { machine, syncobj, callback } = this;
+    const { machine, syncobj, callback, fence } = this;
+    const { mem } = machine;
+    W.task.set(mem, this.#p, 0);
     syncobj.withLock(() => {
-      if (W.listed.get(machine.mem, this.#p) !== 0) unlinkWaits(syncobj, (entry) => entry.ref === this.ref);
+      if (W.listed.get(mem, this.#p) !== 0) unlinkWaits(syncobj, (entry) => entry.ref === this.ref);
     });
-    this.fence?.removeCallback(callback);
-    this.fence?.put();
+    fence?.removeCallback(callback);
+    W.fence.store(mem, this.#p, 0);
+    fence?.put();
+    W.callback.set(mem, this.#p, 0);
     callback.free();
-    W.task.set(machine.mem, this.#p, 0);
     machine.slab(W).free(this.ref, 'syncobj_wait_entry');
   }
 }
@@ -142,7 +143,24 @@ function unlinkWaits({ machine, p }: FencePlace, leaves: (entry: WaitEntry) => b
   }
 }
 
-/** Every entry there is. */
-export function* waitEntries(machine: Machine): Generator<WaitEntry> {
-  for (const ref of machine.slab(W).live()) if (machine.slab(W).tryAt(ref) !== 0) yield new WaitEntry(machine, ref);
+/** Has every task that waits look again; those of task `dead` are returned. Other tasks go on meanwhile. */
+export function reapEntries(machine: Machine, dead: number): WaitEntry[] {
+  const slab = machine.slab(W);
+  const orphans: WaitEntry[] = [];
+  for (const ref of slab.live()) {
+    const p = slab.tryAt(ref);
+    const task = p === 0 ? 0 : W.task.get(machine.mem, p);
+    if (task === dead) orphans.push(new WaitEntry(machine, ref));
+    else wakeTask(machine, task);
+  }
+  return orphans;
+}
+
+/** What each entry holds, 0 for nothing, on a quiet machine. */
+export function* waitEntries(machine: Machine): Generator<{ syncobj: number; fence: number; callback: number }> {
+  const { mem } = machine;
+  for (const ref of machine.slab(W).live()) {
+    const p = machine.slab(W).at(ref);
+    yield { syncobj: W.syncobj.get(mem, p), fence: W.fence.get(mem, p), callback: W.callback.get(mem, p) };
+  }
 }

@@ -3,7 +3,7 @@ import { orUndo } from '../../internal/undo.ts';
 import type { OpenFile } from '../device/open-file.ts';
 import { requireFlags, withSyncobjs } from './handles.ts';
 import { Syncobj } from './syncobj.ts';
-import { eventWord, waitEntries, WaitEntry } from './wait-entries.ts';
+import { eventWord, reapEntries, WaitEntry } from './wait-entries.ts';
 import { SyncobjWaitFlags as Flags } from './wait-flags.ts';
 
 /** @kernel drm_syncobj_wait, drm_syncobj_timeline_wait */
@@ -202,8 +202,5 @@ function freeEntry(entry: WaitEntry): void {
 
 /** Ends what a dead task waited for, and wakes those whom it was about to wake. */
 export function reapWaits(machine: Machine, dead: number): void {
-  for (const entry of waitEntries(machine)) {
-    if (entry.task === dead) freeEntry(entry);
-    else entry.wake();
-  }
+  for (const entry of reapEntries(machine, dead)) freeEntry(entry);
 }

@@ -72,7 +72,7 @@ export function signalFence(file: OpenFile, { fence, flags = 0 }: VgemFenceSigna
 
 /** The file is closed: all its fences end. @kernel vgem_fence_close */
 export function endFences({ machine, fences }: OpenFile): void {
-  for (const [, ref] of fences.entries()) endVgemFence(machine, ref);
+  for (const [id] of fences.entries()) endVgemFence(machine, fences.remove(id));
 }
 
 /** Other drivers have no such calls. */
