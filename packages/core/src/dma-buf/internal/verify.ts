@@ -49,7 +49,12 @@ function verifyBuffer(state: DmaBufState, report: VerifyBuilder, label: string, 
     else report.error(text);
   };
   const fileAt = machine.slab(F).tryAt(B.file.get(mem, p));
-  if (fileAt === 0 || F.priv.get(mem, fileAt) !== ref) report.error(`buffer ${label} and its file disagree`);
+  if (fileAt === 0 || F.priv.get(mem, fileAt) !== ref) {
+    const text = `buffer ${label} and its file disagree`;
+    if (B.listed.get(mem, p) === 0 && machine.tasks().some((task) => task.state === 'dead')) {
+      report.damage('dma_buf', `${text}: a task died while it made one`);
+    } else report.error(text);
+  }
   for (const attachment of walk(
     state,
     attachments,
