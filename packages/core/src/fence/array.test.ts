@@ -1,4 +1,5 @@
 import {
+  defineFenceOps,
   Fence,
   FenceArray,
   fenceArrayCreate,
@@ -18,7 +19,7 @@ import {
   ResvUsage,
 } from '@dmabuf-emu/core';
 import { countCallback, mockFence, mockOps } from '#dist/fence/mock-fence.test-worker.js';
-import { atomicLoad, ERRNO, type Machine } from '@dmabuf-emu/shm';
+import { atomicLoad, ERRNO, Machine } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
 
@@ -343,4 +344,19 @@ describe('merging', () => {
     expect(array.refCount).toBe(1);
     put(array, ...fences);
   });
+});
+
+it('merging leaves nothing behind when the driver of a part is not registered in the thread', () => {
+  using machine = testMachine();
+  const far = defineFenceOps({ ...mockOps, name: 'far', signaled: () => false });
+  const fences = [
+    mockFence(machine, fenceContextAlloc(machine), 1),
+    mockFence(machine, fenceContextAlloc(machine), 1, far),
+  ];
+  const other = Machine.join(machine.handle, { name: 'other' });
+  const refs = fences.map((f) => f.ref);
+  expect(() => fenceUnwrapMerge(other, refs)).toThrow(/fence driver 'far' is not registered in thread 'other'/);
+  expect(fences.map((f) => f.refCount)).toEqual([1, 1]);
+  other.leave();
+  put(...fences);
 });

@@ -1,4 +1,5 @@
 import {
+  defineFenceOps,
   Fence,
   FenceArray,
   FenceChain,
@@ -10,8 +11,8 @@ import {
   fenceContextAlloc,
   fenceUnwrap,
 } from '@dmabuf-emu/core';
-import { mockFence } from '#dist/fence/mock-fence.test-worker.js';
-import { ERRNO, type Machine } from '@dmabuf-emu/shm';
+import { mockFence, mockOps } from '#dist/fence/mock-fence.test-worker.js';
+import { ERRNO, Machine } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
 
@@ -260,4 +261,24 @@ describe('fence chains', () => {
     }
     put(prev, f);
   });
+});
+
+it('walking leaves nothing behind when the driver of a point is not registered in the thread', () => {
+  using machine = testMachine();
+  const far = defineFenceOps({ ...mockOps, name: 'far', signaled: () => false });
+  const fences = [mockFence(machine, 1, 1, far), mockFence(machine, 2, 1)];
+  const head = chainOver(fences);
+  const other = Machine.join(machine.handle, { name: 'other' });
+  const calls = [
+    () => fenceChainFindSeqno(other, head.fence.ref, 1),
+    () => Fence.of(other, head.fence.ref).isSignaled(),
+    () => [...fenceUnwrap(other, head.fence.ref)],
+    () => [...FenceChain.of(Fence.of(other, head.fence.ref))!.walk()],
+  ];
+  fences[1]!.signalUnowned();
+  for (const call of calls) expect(call).toThrow(/fence driver 'far' is not registered in thread 'other'/);
+  expect(head.fence.refCount).toBe(1);
+  other.leave();
+  put(head.fence, ...fences);
+  expect(Fence.tryGet(machine, head.fence.ref)).toBeUndefined();
 });

@@ -51,6 +51,7 @@ export function arrayCallback(t: FenceTable): CallbackDriver {
       const ref = callback.arg;
       const a = arrayAt(t, t.slab.at(ref));
       noteError(t, a, errorOf(t, t.slab.at(member.ref)));
+      syncPoint('fence_array.count', a + A.pending.at);
       if (A.pending.sub(t.mem, a, 1) !== 1 && !isEndedLossy(t, a)) return putFence(t, ref);
       syncPoint('fence_array.work', a + A.work.at);
       A.work.store(t.mem, a, t.machine.tid);

@@ -97,7 +97,12 @@ export function walkChain(t: FenceTable, ref: number): number {
     const at = nodeAt(t, p) + N.prev.at;
     for (prev = getFenceAt(t, at); prev !== 0; prev = getFenceAt(t, at)) {
       const contained = containedIn(t, prev);
-      if (!isSignaled(t, contained, t.slab.at(contained))) break;
+      const held = prev;
+      const ended = orUndo(
+        () => isSignaled(t, contained, t.slab.at(contained)),
+        () => [held, ref].forEach((fence) => putFence(t, fence)),
+      );
+      if (!ended) break;
       const pp = t.slab.at(prev);
       const before = isChain(t, pp) ? getFenceAt(t, nodeAt(t, pp) + N.prev.at) : 0;
       syncPoint('fence_chain.prev', at);
@@ -121,7 +126,12 @@ export function forEachPoint(t: FenceTable, head: number, visit: (fence: number,
   getFence(t, head);
   for (let node = head; node !== 0; node = walkChain(t, node)) {
     const fence = containedIn(t, node);
-    if (visit(fence, t.slab.at(fence))) continue;
+    const at = node;
+    const goesOn = orUndo(
+      () => visit(fence, t.slab.at(fence)),
+      () => putFence(t, at),
+    );
+    if (goesOn) continue;
     putFence(t, node);
     return;
   }

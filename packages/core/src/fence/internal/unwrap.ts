@@ -89,41 +89,45 @@ export function dedup(t: FenceTable, fences: readonly number[]): number[] {
   return kept;
 }
 
+/** The leaves that have not ended, with a reference each; `stamp` sees the others. */
+function pendingLeaves(t: FenceTable, heads: readonly number[], stamp: (p: number) => void): number[] {
+  const found: number[] = [];
+  orUndo(
+    () =>
+      forEachLeaf(t, heads, (fence, p) => {
+        if (isSignaled(t, fence, p)) return stamp(p);
+        getFence(t, fence);
+        found.push(fence);
+      }),
+    () => putAll(t, found),
+  );
+  return found;
+}
+
+function putAll(t: FenceTable, fences: readonly number[]): void {
+  for (const fence of fences) putFence(t, fence);
+}
+
 /**
  * One fence for all that have not ended of what the given ones (0 allowed) consist of: that one, an array of the latest of
- * each timeline, or a signalled one with the latest time stamp. Uses up no reference.
+ * each timeline, or a signalled one with the latest time stamp. Uses up no reference. Asks each twice, as the kernel does: to
+ * know how many there are, and when there is room for them.
  * @throws KernelError ENOMEM
  * @kernel __dma_fence_unwrap_merge
  */
 export function merge(t: FenceTable, heads: readonly number[]): number {
   let stampNs = 0;
   const stamp = (p: number): void => void (stampNs = Math.max(stampNs, timestamp(t, p)));
-  let pending = 0;
-  let count = 0;
-  forEachLeaf(t, heads, (fence, p) => {
-    if (isSignaled(t, fence, p)) return stamp(p);
-    count++;
-    getFence(t, fence);
-    if (pending !== 0) putFence(t, pending);
-    pending = fence;
-  });
-  if (count === 0) return privateStub(t, stampNs);
-  if (count === 1) return pending;
-  putFence(t, pending);
-  if (t.machine.faults.armed) t.machine.faults.check('dma_fence_unwrap_merge');
-  const found: number[] = [];
-  forEachLeaf(t, heads, (fence, p) => {
-    if (isSignaled(t, fence, p)) return stamp(p);
-    getFence(t, fence);
-    found.push(fence);
-  });
+  let found = pendingLeaves(t, heads, stamp);
+  if (found.length > 1) {
+    putAll(t, found);
+    if (t.machine.faults.armed) t.machine.faults.check('dma_fence_unwrap_merge');
+    found = dedup(t, pendingLeaves(t, heads, stamp));
+  }
   if (found.length === 0) return privateStub(t, stampNs);
-  const kept = dedup(t, found);
-  if (kept.length === 1) return kept[0]!;
+  if (found.length === 1) return found[0]!;
   return orUndo(
-    () => createArray(t, kept, contextAlloc(t, 1), {}),
-    () => {
-      for (const fence of kept) putFence(t, fence);
-    },
+    () => createArray(t, found, contextAlloc(t, 1), {}),
+    () => putAll(t, found),
   );
 }
