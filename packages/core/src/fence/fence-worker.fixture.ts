@@ -5,7 +5,7 @@ import type { FenceJob } from './fence.test-worker.ts';
 const url = new URL(import.meta.resolve('#dist/fence/fence.test-worker.js'));
 
 /** Bound of every wait of these tests. */
-export const LIMIT_MS = 10_000;
+export const LIMIT_MS = 45_000;
 
 /** Starts a worker on a job; with `ready`, waits until it is about to do it. */
 export async function startJob<R>(
