@@ -52,7 +52,7 @@ function judge(suite, entry) {
   );
   const bad = mine.find(({ status }) => status !== 'passed');
   const result = mine.length === 0 ? 'no test' : (bad?.status ?? 'passed');
-  return { name, result, files: [...new Set(mine.map(({ file }) => String(file)))].toSorted() };
+  return { name, result, files: Array.from(new Set(mine.map(({ file }) => file)), String).toSorted() };
 }
 
 function render() {
