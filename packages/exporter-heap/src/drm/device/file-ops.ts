@@ -66,7 +66,7 @@ export const DRM_FILE_OPS: FileOps = {
   name: DRM_FILE,
   release,
   linkText: (file) => pathOf(OpenFile.of(file)),
-  describe: (file) => `file of ${pathOf(OpenFile.of(file))}`,
+  describe: (file) => (isGone(file) ? 'file of a device, freed' : `file of ${pathOf(OpenFile.of(file))}`),
   llseek: () => 0,
   poll: () => 0,
   mmap: (file, area) => mmapByOffset(OpenFile.of(file), area),
@@ -76,6 +76,11 @@ export const DRM_FILE_OPS: FileOps = {
 export function registerDrmFiles(machine: Machine): void {
   registerFileOps(machine, DRM_FILE_OPS);
   registerFileOps(machine, SYNCOBJ_FILE_OPS);
+}
+
+/** A task died between the end of the file and that of its struct. */
+function isGone({ machine, priv }: File): boolean {
+  return machine.slab(F).tryAt(priv) === 0;
 }
 
 function pathOf({ device, isRender }: OpenFile): string {
