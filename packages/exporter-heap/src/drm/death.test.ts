@@ -126,7 +126,7 @@ it.each(Object.keys(OPERATIONS))(
   (name) => {
     let died: string | undefined = '';
     let n = 1;
-    for (; died !== undefined; n += n < 50 ? 1 : 3) {
+    for (; died !== undefined; n += n < 20 ? 1 : 7) {
       const r = drmRig({ arenaBytes: 16 << 20, memoryBytes: 1 << 20 });
       const scene = setUp(r);
       died = runUntilDeath(r.machine, n, (victim) => OPERATIONS[name]!(victim, scene));

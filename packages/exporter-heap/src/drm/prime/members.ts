@@ -4,7 +4,7 @@ import { DrmFileStruct as F } from '../device/drm-file-struct.ts';
 import type { OpenFile } from '../device/open-file.ts';
 
 /** That a dma-buf has a handle in a file; holds a reference to the buffer. @kernel drm_prime_member */
-export const PrimeMemberStruct = struct('drm_prime_member', { dmabuf: ref(), handle: i32(), next: ref() });
+const PrimeMemberStruct = struct('drm_prime_member', { dmabuf: ref(), handle: i32(), next: ref() });
 const M = PrimeMemberStruct;
 
 /** Notes the buffer's handle and takes a reference. @kernel drm_prime_add_buf_handle @locks prime.lock held @throws KernelError ENOMEM */
