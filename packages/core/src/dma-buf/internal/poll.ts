@@ -76,6 +76,8 @@ export function pollCallbacks(state: DmaBufState, p: number): PollCallback[] {
 /** Callbacks of all buffers, for the machine's check. */
 export function* allPollCallbacks(state: DmaBufState): Generator<PollCallback> {
   for (const ref of state.buffers.live()) {
-    for (const callback of pollCallbacks(state, state.buffers.at(ref))) if (callback.callback !== 0) yield callback;
+    const p = state.buffers.tryAt(ref);
+    if (p === 0) continue;
+    for (const callback of pollCallbacks(state, p)) if (callback.callback !== 0) yield callback;
   }
 }

@@ -263,6 +263,18 @@ describe('Epoll in workers', () => {
     FdTable.exit(machine);
   });
 
+  it('and what it watches may be closed at the same time', async () => {
+    using machine = testMachine();
+    const { table, fds, epfd, watch } = setUp(machine, 1);
+    watch(0, IN);
+    const done = machine.root('done', 16);
+    const { result } = await startPollJob(machine, { job: 'close-slowly', fds: [epfd], done });
+    while (atomicLoad(machine.mem, done) === 0) machine.wait(done, 0, 'done', LIMIT_MS);
+    table.close(fds[0]!);
+    await result;
+    expect([table.size, machine.verify().counts['epoll'] ?? 0]).toEqual([0, 0]);
+  });
+
   it('goes on when a task died that was waiting', async () => {
     using machine = testMachine();
     const { events, watch, epfd, ready } = setUp(machine, 1);

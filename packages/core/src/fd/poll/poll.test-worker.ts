@@ -1,10 +1,18 @@
 import { Epoll, EventFd, FdTable, poll, PollEvents } from '@dmabuf-emu/core';
-import { atomicAdd, atomicLoad, Completion, isKernelError, type Machine } from '@dmabuf-emu/shm';
+import {
+  atomicAdd,
+  atomicLoad,
+  atomicStore,
+  Completion,
+  isKernelError,
+  type Machine,
+  setSyncHook,
+} from '@dmabuf-emu/shm';
 import { runTestWorker } from '@dmabuf-emu/shm/testing';
 
 /** What a poll test asks of a worker. */
 export interface PollJob {
-  readonly job: 'poll' | 'epoll' | 'drain' | 'read' | 'signal' | 'poll-and-hang';
+  readonly job: 'poll' | 'epoll' | 'drain' | 'read' | 'signal' | 'poll-and-hang' | 'close-slowly';
   /** Completion that is completed when the worker is about to do it. */
   readonly ready: number;
   /** Process that it joins. */
@@ -40,6 +48,22 @@ function drain(machine: Machine, { fds, rounds = 0, done = 0 }: PollJob): number
   return taken;
 }
 
+/** Closes an epoll file, and stops in the middle until the test waits for its mutex. */
+function closeSlowly(machine: Machine, { fds, done = 0 }: PollJob): void {
+  const former = setSyncHook((label) => {
+    if (label !== 'slab.free') return;
+    setSyncHook(former);
+    atomicStore(machine.mem, done, 1);
+    machine.wake(done);
+    const end = machine.clock.nowMs() + LIMIT_MS;
+    while (!machine.tasks().some((task) => task.waitingFor?.label === 'eventpoll.mtx')) {
+      if (machine.clock.nowMs() > end) throw new Error('nobody waits for the mutex');
+      machine.wait(done, 1, 'nap', 1);
+    }
+  });
+  FdTable.current(machine).close(fds[0]!);
+}
+
 function pollOnce(machine: Machine, { fds, interruptible = false }: PollJob): readonly number[] | string {
   try {
     return poll(
@@ -60,6 +84,8 @@ await runTestWorker<PollJob, unknown>((machine, job) => {
   new Completion(machine, job.ready, 'ready').complete();
   const event = (): EventFd => EventFd.of(table.get(job.fds[0]!));
   switch (job.job) {
+    case 'close-slowly':
+      return closeSlowly(machine, job);
     case 'poll':
       return pollOnce(machine, job);
     case 'poll-and-hang':

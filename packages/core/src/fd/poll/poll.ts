@@ -15,12 +15,18 @@ import { PollEvents } from './poll-events.ts';
 import { pollFile, PollTable } from './poll-table.ts';
 
 /** A file to wait for: by a reference of the caller's, or by descriptor of the calling task's process. @kernel pollfd */
-export type PollRequest =
-  | { readonly file: File; readonly events: number }
-  | {
-      /** Below 0: not looked at. */ readonly fd: number;
-      readonly events: number;
-    };
+export type PollRequest = PollFileRequest | PollFdRequest;
+
+interface PollFileRequest {
+  readonly file: File;
+  readonly events: number;
+}
+
+interface PollFdRequest {
+  /** Below 0: not looked at. */
+  readonly fd: number;
+  readonly events: number;
+}
 
 /** How to poll. */
 export interface PollOptions {

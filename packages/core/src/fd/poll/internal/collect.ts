@@ -19,9 +19,9 @@ export interface EpollReport {
  */
 export function collect(machine: Machine, p: number, max: number): EpollReport[] {
   const found: EpollReport[] = [];
-  const again: number[] = [];
+  const again = new Set<number>();
   const finish = (): void => {
-    const fresh = takeFresh(machine, p).filter((ref) => !again.includes(ref));
+    const fresh = takeFresh(machine, p).filter((ref) => !again.has(ref));
     for (const ref of [...fresh, ...again]) listLast(machine, p, ref);
   };
   epollMutex(machine, p).with(() => {
@@ -40,7 +40,7 @@ export function collect(machine: Machine, p: number, max: number): EpollReport[]
   return found;
 }
 
-function take(machine: Machine, p: number, ref: number, found: EpollReport[], again: number[]): void {
+function take(machine: Machine, p: number, ref: number, found: EpollReport[], again: Set<number>): void {
   const { mem } = machine;
   const item = machine.slab(I).at(ref);
   unlist(machine, p, ref);
@@ -50,5 +50,5 @@ function take(machine: Machine, p: number, ref: number, found: EpollReport[], ag
   found.push({ events: ready >>> 0, data: (BigInt(I.data.get(mem, item, 1) >>> 0) << 32n) | low });
   const asked = I.events.load(mem, item);
   if ((asked & PollEvents.ONESHOT) !== 0) I.events.store(mem, item, asked & PRIVATE_BITS);
-  else if ((asked & PollEvents.ET) === 0) again.push(ref);
+  else if ((asked & PollEvents.ET) === 0) again.add(ref);
 }

@@ -9,13 +9,10 @@ export const EPOLL_FILE_OPS: FileOps = builtinFileOps({
   name: EPOLL_FILE,
   poll: (file, table) => pollEpoll(file, table, 0),
   release: ({ machine, priv: ep }) => {
-    const { mem } = machine;
     const p = machine.slab(P).at(ep);
     withMutex(machine, p, () => {
       for (const ref of itemsOf(machine, p)) {
-        if (I.dying.load(mem, machine.slab(I).at(ref)) !== 0) continue;
-        removeItem(machine, ref);
-        putEpoll(machine, ep);
+        if (removeItem(machine, ref)) putEpoll(machine, ep);
       }
     });
     putEpoll(machine, ep);

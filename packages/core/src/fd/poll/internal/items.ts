@@ -41,21 +41,29 @@ export function addItem(machine: Machine, ep: number, file: number, fd: number):
   return ref;
 }
 
-/** Frees an item; frees the epoll file with its last reference. The mutex must be held. @kernel __ep_remove */
-export function removeItem(machine: Machine, ref: number): void {
+/**
+ * Frees an item, unless its file is going and will do that itself; tells whether it did. The mutex must be held.
+ * @param going the file is going, and this is it.
+ * @kernel __ep_remove
+ */
+export function removeItem(machine: Machine, ref: number, going = false): boolean {
   const { mem } = machine;
   const slab = machine.slab(I);
   const item = slab.at(ref);
-  const ep = I.ep.get(mem, item);
-  const p = machine.slab(P).at(ep);
+  const p = machine.slab(P).at(I.ep.get(mem, item));
   removeEntries(machine, item);
-  const file = machine.slab(F).tryAt(I.file.get(mem, item));
-  if (file !== 0)
-    withSpin(machine, file + F.watchLock.at, () => unlink(machine, file + F.watchers.at, ref, I.nextOfFile));
+  const file = machine.slab(F).at(I.file.get(mem, item));
+  const isMine = withSpin(machine, file + F.watchLock.at, () => {
+    if (!going && I.dying.get(mem, item) !== 0) return false;
+    unlink(machine, file + F.watchers.at, ref, I.nextOfFile);
+    return true;
+  });
+  if (!isMine) return false;
   unlink(machine, p + P.items.at, ref, I.next);
   listFresh(machine, p);
   unlist(machine, p, ref);
   slab.free(ref, 'ep_remove');
+  return true;
 }
 
 /** Takes an item's entries off the heads that they are on: nobody wakes it any more. @kernel ep_unregister_pollwait */

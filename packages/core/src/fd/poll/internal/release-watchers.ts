@@ -11,12 +11,12 @@ export function releaseWatchers(machine: Machine, file: number): void {
   for (;;) {
     const ref = withSpin(machine, at + F.watchLock.at, () => {
       const first = F.watchers.get(mem, at);
-      if (first !== 0) I.dying.store(mem, machine.slab(I).at(first), 1);
+      if (first !== 0) I.dying.set(mem, machine.slab(I).at(first), 1);
       return first;
     });
     if (ref === 0) return;
     const ep = I.ep.get(mem, machine.slab(I).at(ref));
-    withMutex(machine, machine.slab(P).at(ep), () => removeItem(machine, ref));
+    withMutex(machine, machine.slab(P).at(ep), () => void removeItem(machine, ref, true));
     putEpoll(machine, ep);
   }
 }

@@ -63,6 +63,6 @@ export const EpollItemStruct = struct('epitem', {
   /** Task that puts or put it on the list of fresh items, 0 when it is not there. */
   fresh: i32(),
   freshNext: ref(),
-  /** The file is going, and takes the item away itself. */
+  /** The file is going, and takes the item away itself. Under the file's watchLock. */
   dying: i32(),
 });
