@@ -50,7 +50,6 @@ export interface VmAreaInfo {
 /** A file mapped into an emulated process, as one thread sees it: bytes that are read and written page by page. @kernel vm_area_struct */
 export class VmArea {
   readonly machine: Machine;
-  readonly pages: number;
   readonly shared: boolean;
   /** PROT_WRITE, now or after mprotect. */
   writable: boolean;
@@ -61,6 +60,7 @@ export class VmArea {
   ops: VmOps | null = null;
   /** Word of whoever set `ops`. */
   priv = 0;
+  #pages: number;
   #file: File;
   #mapped = true;
   /** Pages of a private mapping that were written. */
@@ -68,7 +68,7 @@ export class VmArea {
 
   private constructor(file: File, { length, pageOffset, shared, writable }: VmAreaInfo) {
     this.machine = file.machine;
-    this.pages = Math.ceil(length / PAGE_BYTES);
+    this.#pages = Math.ceil(length / PAGE_BYTES);
     this.pageOffset = pageOffset;
     this.shared = shared;
     this.writable = writable;
@@ -101,6 +101,18 @@ export class VmArea {
 
   get file(): File {
     return this.#file;
+  }
+
+  get pages(): number {
+    return this.#pages;
+  }
+
+  /** Lets the area reach `pages` pages into the file; it never shrinks. @kernel vma_expand */
+  grow(pages: number): void {
+    if (this.ops?.flags?.includes('de') === true) {
+      throw new KernelError('EFAULT', 'mremap', 'the area may not be expanded');
+    }
+    this.#pages = Math.max(this.#pages, pages);
   }
 
   /** Bytes mapped. */

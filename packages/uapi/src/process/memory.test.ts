@@ -124,6 +124,24 @@ describe('mappings', () => {
     expect(() => sys.mremap(process, moved, PAGE, 0n, 0)).toThrow(errno('EINVAL'));
   });
 
+  test.each([MapFlags.SHARED, MapFlags.PRIVATE])('mremap lets a mapping of a memfd grow, flags %i', (flags) => {
+    using rig = programRig();
+    const { process } = rig;
+    const fd = sys.memfdCreate(process, 'm', 0);
+    sys.ftruncate(process, fd, 3n * PAGE);
+    const at = sys.mmap(process, { length: PAGE, prot: RW, flags, fd, offset: PAGE });
+    process.space.write(at, Uint8Array.of(7));
+    const moved = sys.mremap(process, at, PAGE, 3n * PAGE, sys.MREMAP_MAYMOVE);
+    expect(process.space.read(moved, 1)[0]).toBe(7);
+    process.space.write(moved + PAGE, Uint8Array.of(8));
+    const buffer = anonymous(process, 1n);
+    sys.pread(process, fd, buffer, 1n, 2n * PAGE);
+    expect(process.space.read(buffer, 1)[0]).toBe(flags === MapFlags.SHARED ? 8 : 0);
+    expect(signal(() => process.space.read(moved + 2n * PAGE, 1))).toBe('SIGBUS');
+    sys.munmap(process, moved, 3n * PAGE);
+    sys.close(process, fd);
+  });
+
   test('madvise DONTNEED zeroes memory without a file', () => {
     using rig = programRig();
     const { process } = rig;

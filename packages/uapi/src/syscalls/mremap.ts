@@ -8,8 +8,8 @@ import type { UserArea } from '../process/user-area.ts';
 export const MREMAP_MAYMOVE = 1;
 
 /**
- * Shrinks a mapping, or lets anonymous memory grow or move; returns the address. @kernel mremap(2)
- * @throws KernelError EINVAL, EFAULT where nothing is mapped or a mapping cannot grow, ENOMEM
+ * Shrinks a mapping, lets it grow, or moves it to where it can; returns the address. @kernel mremap(2)
+ * @throws KernelError EINVAL, EFAULT where nothing is mapped or a device's mapping would grow, ENOMEM
  */
 export function mremap(process: Process, address: bigint, oldLength: bigint, newLength: bigint, flags: number): bigint {
   const { space } = process;
@@ -26,7 +26,7 @@ export function mremap(process: Process, address: bigint, oldLength: bigint, new
     return address;
   }
   if (start + before > area.end) throw new KernelError('EFAULT', 'mremap', 'the range is not one mapping');
-  if (area.vm !== undefined) throw new KernelError('EFAULT', 'mremap', 'a mapping of a file cannot grow');
+  area.vm?.grow((start - area.start + area.offset + after) / PAGE_BYTES);
   return BigInt(grow(process, area, start, { before, after, mayMove: (flags & MREMAP_MAYMOVE) !== 0 }));
 }
 

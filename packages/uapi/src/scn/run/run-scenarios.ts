@@ -10,7 +10,7 @@ import type { WorkerReport } from './scenario.worker.ts';
 export interface RunOptions extends KernelChoice {
   /** Scenarios that run at the same time, each on a machine of its own. */
   readonly jobs?: number;
-  /** After this long a scenario's program is ended. */
+  /** This long after its start a scenario's program is ended. */
   readonly limitMs?: number;
   /** Is told of each result, in the order in which they come. */
   readonly onResult?: (result: ScenarioResult) => void;
@@ -64,9 +64,10 @@ class Runner {
     const steps: StepResult[] = [];
     let stop = (): void => {};
     const outcome = await new Promise<ScenarioResult | 'timeout'>((resolve, reject) => {
-      const timer = setTimeout(() => resolve('timeout'), limitMs);
+      let timer: NodeJS.Timeout | undefined;
       const listen = (report: WorkerReport): void => {
-        if ('step' in report) steps.push(report.step);
+        if ('started' in report) timer = setTimeout(() => resolve('timeout'), limitMs);
+        else if ('step' in report) steps.push(report.step);
         else if ('result' in report) resolve(report.result);
         else if ('failure' in report) resolve(failed(scenario, steps, report.failure));
       };

@@ -5,9 +5,9 @@ import type { ScenarioResult, StepResult } from '../results/scenario-result.ts';
 import { createComputer, type KernelChoice } from './computer.ts';
 import { runScenario } from './run-scenario.ts';
 
-/** What the thread tells: that it waits for a scenario, each step, the result, or what stopped it. */
+/** What the thread tells: that the program starts, each step, the result, or what stopped it. */
 export type WorkerReport =
-  | { readonly ready: true }
+  | { readonly started: true }
   | { readonly step: StepResult }
   | { readonly result: ScenarioResult }
   | { readonly failure: string };
@@ -30,11 +30,11 @@ port.on('message', (scenario: Scenario | null) => {
   }
   void serve(scenario);
 });
-report({ ready: true });
 
 async function serve(scenario: Scenario): Promise<void> {
   try {
     machine ??= createComputer(choice);
+    report({ started: true });
     const { result, clean } = await runScenario(machine, scenario, (step) => report({ step }));
     if (!clean || ++served === SCENARIOS_PER_MACHINE) {
       machine.leave();
