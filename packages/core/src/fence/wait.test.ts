@@ -1,6 +1,5 @@
-import { Fence, fenceWaitAny } from '@dmabuf-emu/core';
+import { Fence, fenceLock, fenceSignalLocked, fenceUnlock, fenceWaitAny } from '@dmabuf-emu/core';
 import { mockFence } from '#dist/fence/mock-fence.test-worker.js';
-import { fenceLock, fenceUnlock } from '@dmabuf-emu/core';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
 import { LIMIT_MS, startJob, untilAsleep } from './fence-worker.fixture.ts';
@@ -35,7 +34,25 @@ describe('dma_fence_wait_timeout', () => {
     f.put();
   });
 
-  it('ends with what is left when another thread signals', async () => {
+  it.each<[string, (f: Fence) => void]>([
+    ['signals', (f) => f.signalUnowned()],
+    ['checks and signals', (f) => f.checkAndSignal()],
+    [
+      'signals with the lock held',
+      (f) => {
+        fenceLock(f.machine, f.ref);
+        fenceSignalLocked(f.machine, f.ref);
+        fenceUnlock(f.machine, f.ref);
+      },
+    ],
+    [
+      'signals what has a callback',
+      (f) => {
+        f.addCallback(() => {});
+        f.signalUnowned();
+      },
+    ],
+  ])('ends with what is left when another thread %s', async (_, signal) => {
     using machine = testMachine();
     const f = mockFence(machine);
     const { result, task } = await startJob<number>(
@@ -45,7 +62,7 @@ describe('dma_fence_wait_timeout', () => {
     );
     await untilAsleep(machine, task);
     expect(machine.tasks().find((t) => t.id === task)!.waitingFor).toEqual({ label: 'dma_fence' });
-    f.signalUnowned();
+    signal(f);
     const left = await result;
     expect(left).toBeGreaterThan(0);
     expect(left).toBeLessThanOrEqual(LIMIT_MS);
