@@ -84,7 +84,7 @@ class ScenarioWriter {
     const isMap = kinds[0] === 'map';
     const usable = isMap ? fits.filter((v) => v.kind === 'map' && !v.closed) : fits.filter((v) => v.kind !== 'map');
     if (usable.length > 0) return random.pick(usable);
-    return this.#vars.findLast((v) => kinds.includes(v.kind)) ?? undefined;
+    return strict ? undefined : this.#vars.findLast((v) => kinds.includes(v.kind));
   }
 
   #items() {

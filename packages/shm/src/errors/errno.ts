@@ -25,6 +25,7 @@ export const ERRNO = {
   ESPIPE: 29,
   ERANGE: 34,
   EDEADLK: 35,
+  ENOSYS: 38,
   ELOOP: 40,
   ENODATA: 61,
   ETIME: 62,

@@ -13,6 +13,8 @@ import {
   DRM_IOCTL_VGEM_FENCE_ATTACH,
   DRM_IOCTL_VGEM_FENCE_SIGNAL,
 } from '../abi/drm.ts';
+import type { DrmFile } from '@dmabuf-emu/exporter-heap';
+import { KernelError } from '@dmabuf-emu/shm';
 import type { UserMemory } from '../process/user-memory.ts';
 import { drmCommand, type DrmCommand, drmTable } from './drm-table.ts';
 import { SYNCOBJ_COMMANDS } from './syncobj.ts';
@@ -59,13 +61,22 @@ const COMMANDS: readonly DrmCommand[] = [
     args.handle = drm.primeFdToHandle(args.fd);
   }),
   drmCommand(DRM_IOCTL_VGEM_FENCE_ATTACH, ({ drm, args }) => {
+    notOfVirtioGpu(drm, 'ENOENT', 'VIRTGPU_MAP');
     args.out_fence = drm.vgemFenceAttach(args);
   }),
-  drmCommand(DRM_IOCTL_VGEM_FENCE_SIGNAL, ({ drm, args }) => drm.vgemFenceSignal(args)),
+  drmCommand(DRM_IOCTL_VGEM_FENCE_SIGNAL, ({ drm, args }) => {
+    notOfVirtioGpu(drm, 'ENOSYS', 'VIRTGPU_EXECBUFFER');
+    drm.vgemFenceSignal(args);
+  }),
 ];
 
 /** The ioctls of DRM devices. @kernel drm_ioctl */
 export const drmIoctl = drmTable([...COMMANDS, ...SYNCOBJ_COMMANDS]);
+
+/** Numbers of commands mean something else to every driver; those of virtio_gpu find no object, and no virgl. */
+function notOfVirtioGpu({ driver }: DrmFile, code: 'ENOENT' | 'ENOSYS', command: string): void {
+  if (driver.name === 'virtio_gpu') throw new KernelError(code, command, 'the device has no 3D');
+}
 
 /** Copies as much of a text as there is room for; returns its whole length. @kernel drm_copy_field */
 function copyField(memory: UserMemory, address: bigint, room: bigint, text: string): bigint {

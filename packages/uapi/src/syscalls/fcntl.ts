@@ -3,7 +3,7 @@ import { KernelError } from '@dmabuf-emu/shm';
 import { behaviourOf } from '../files/behaviours.ts';
 import type { FileBehaviour, OpenFile } from '../files/file-behaviour.ts';
 import type { Process } from '../process/process.ts';
-import { withFile } from './with-file.ts';
+import { Fmode, withFile } from './with-file.ts';
 
 /** @kernel F_* */
 export const Fcntl = {
@@ -40,6 +40,8 @@ export function fcntl(process: Process, fd: number, command: number, argument = 
         file.flags = (file.flags & ~CHANGEABLE) | (Number(BigInt.asUintN(32, argument)) & CHANGEABLE);
         return 0;
       case Fcntl.ADD_SEALS:
+        if ((file.mode & Fmode.WRITE) === 0)
+          throw new KernelError('EPERM', 'memfd_fcntl', 'the file is not open for writing');
         sealable(open, 'addSeals')(open, Number(BigInt.asUintN(32, argument)));
         return 0;
       case Fcntl.GET_SEALS:

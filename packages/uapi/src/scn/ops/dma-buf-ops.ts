@@ -86,7 +86,11 @@ function createList(call: OpCall): void {
   const items = Array.from({ length: Number(call.u64('repeat', 1n)) }, () => once).flat();
   const count = call.u32('count', BigInt(items.length));
   const head = UDMABUF_CREATE_LIST.struct.encode({ flags: call.u32('flags', 0n), count });
-  memory.stack.with(Buffer.concat([head, ...items]), (address) =>
+  // A count that is too high finds zeros behind the list, as in the program that the recorded kernels ran.
+  const room = (items.length + Math.max(1, once.length)) * UdmabufCreateItem.size;
+  const list = Buffer.alloc(head.length + room);
+  list.set(Buffer.concat([head, ...items]));
+  memory.stack.with(list, (address) =>
     call.returnsFd(ioctl(call.process, call.s32('dev'), UDMABUF_CREATE_LIST.number, address)),
   );
 }
