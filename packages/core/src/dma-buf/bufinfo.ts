@@ -1,5 +1,4 @@
-import type { Machine } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/or-undo.ts';
+import { type Machine, orUndo } from '@dmabuf-emu/shm';
 import { DmaBuf, prepareDmaBufs } from './dma-buf.ts';
 import { listMembers } from './internal/list.ts';
 import { showName } from './internal/name.ts';

@@ -1,18 +1,18 @@
 import {
   completion,
   Completion,
-  type I32Field,
   i32,
+  type I32Field,
   KernelError,
   type LockField,
   type Machine,
+  orUndo,
+  refcount,
   refDec,
   refInc,
-  refcount,
   syncPoint,
   UsageError,
 } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/or-undo.ts';
 import { ResvUsage } from '../resv/index.ts';
 import { type DmaBuf, prepareDmaBufs } from './dma-buf.ts';
 import { DRAIN_LABEL } from './internal/damage.ts';

@@ -1,6 +1,4 @@
-import { KernelError, type Machine, refDec, refInc, TaskStruct, UsageError } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/or-undo.ts';
-import { withSpin } from '../internal/with-spin.ts';
+import { KernelError, type Machine, orUndo, refDec, refInc, TaskStruct, UsageError, withSpin } from '@dmabuf-emu/shm';
 import { FdTableStruct as P, RESERVED } from './fd-table-struct.ts';
 import { File } from './file.ts';
 import {

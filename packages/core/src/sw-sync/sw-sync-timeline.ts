@@ -1,10 +1,9 @@
-import { KernelError, type Machine } from '@dmabuf-emu/shm';
+import { KernelError, type Machine, orUndo } from '@dmabuf-emu/shm';
 import { FdTable } from '../fd/fd-table.ts';
 import { File } from '../fd/file.ts';
 import { OpenFlags } from '../fd/open-flags.ts';
 import { Fence } from '../fence/fence.ts';
 import { fenceContextAlloc } from '../fence/functions.ts';
-import { orUndo } from '../internal/or-undo.ts';
 import { installNew } from '../sync-file/internal/install.ts';
 import { cutName } from '../sync-file/internal/name.ts';
 import { SyncFile } from '../sync-file/sync-file.ts';

@@ -1,10 +1,9 @@
-import { isKernelError, KernelError, type Machine } from '@dmabuf-emu/shm';
+import { isKernelError, KernelError, type Machine, orUndo } from '@dmabuf-emu/shm';
 import { FdTable } from '../fd/fd-table.ts';
 import { File } from '../fd/file.ts';
 import { OpenFlags } from '../fd/open-flags.ts';
 import { Fence } from '../fence/fence.ts';
 import { mergeFences } from '../fence/unwrap.ts';
-import { orUndo } from '../internal/or-undo.ts';
 import { installNew } from './internal/install.ts';
 import { headOf, pollOf, SYNC_FILE } from './internal/file-ops.ts';
 import { describeFences, type SyncFileInfo } from './internal/info.ts';

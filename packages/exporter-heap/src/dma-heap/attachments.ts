@@ -1,5 +1,5 @@
+import { orUndo } from '@dmabuf-emu/shm';
 import { type Attachment, Device, type DmaBuf, type DmaDirection, SgTable } from '@dmabuf-emu/core';
-import { orUndo } from '../internal/undo.ts';
 import { dmaMapSgTable, dmaUnmapSgTable } from '../memory/dma-map-sg.ts';
 import { dmaSyncSgTable, type SyncFor } from '../memory/dma-sync.ts';
 import { HeapAttachmentStruct as A } from './buffer-struct.ts';

@@ -1,6 +1,5 @@
 import { PAGE_SIZE } from '@dmabuf-emu/pci-iommu';
-import { isKernelError, type Machine } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
+import { isKernelError, type Machine, orUndo } from '@dmabuf-emu/shm';
 import { allocPage } from '../memory/page.ts';
 import { chargeCma, unchargeCma } from './cma-area.ts';
 import { exportBuffer } from './export-buffer.ts';

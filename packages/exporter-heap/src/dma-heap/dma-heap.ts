@@ -1,7 +1,6 @@
 import { type DmaBuf, OpenFlags, registerDrivers } from '@dmabuf-emu/core';
 import { pageUp } from '@dmabuf-emu/pci-iommu';
-import { KernelError, type Machine, Mutex } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
+import { KernelError, type Machine, Mutex, orUndo } from '@dmabuf-emu/shm';
 import type { HeapOps } from './heap-ops.ts';
 import { DmaHeapStruct as H } from './heap-struct.ts';
 

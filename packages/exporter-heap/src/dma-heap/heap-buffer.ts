@@ -1,7 +1,6 @@
 import type { DmaBuf } from '@dmabuf-emu/core';
 import { PAGE_SIZE } from '@dmabuf-emu/pci-iommu';
-import type { Machine } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
+import { type Machine, orUndo } from '@dmabuf-emu/shm';
 import { pageCount, pagePaddr, putPage } from '../memory/page.ts';
 import type { PageRun } from '../memory/page-list.ts';
 import { XArray } from '../memory/xarray.ts';

@@ -1,6 +1,5 @@
 import { PAGE_SIZE } from '@dmabuf-emu/pci-iommu';
-import { isKernelError, KernelError, type Machine } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
+import { isKernelError, KernelError, type Machine, orUndo } from '@dmabuf-emu/shm';
 import { OomKill } from '../memory/oom.ts';
 import { allocPage } from '../memory/page.ts';
 import { ramOf } from '../memory/page-bytes.ts';

@@ -1,6 +1,5 @@
 import { FdTable, File, type MmapRequest, OpenFlags, type VmArea } from '@dmabuf-emu/core';
-import { KernelError, type Machine } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
+import { KernelError, type Machine, orUndo } from '@dmabuf-emu/shm';
 import { Shmem } from '../memory/shmem.ts';
 import { ShmemStruct as S } from '../memory/shmem-struct.ts';
 import { MEMFD_FILE, prepareMemfds, shmemOf } from './file-ops.ts';

@@ -1,6 +1,5 @@
 import { BusError, type File, type MmapRequest, PAGE_BYTES, VmArea, type VmOps } from '@dmabuf-emu/core';
-import { isKernelError, KernelError } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
+import { isKernelError, KernelError, orUndo } from '@dmabuf-emu/shm';
 import { HUGE_PAGES } from '../memory/huge-pages.ts';
 import { Shmem } from '../memory/shmem.ts';
 import { ShmemStruct as S } from '../memory/shmem-struct.ts';

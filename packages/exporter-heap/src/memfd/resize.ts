@@ -1,6 +1,5 @@
 import { PAGE_SIZE } from '@dmabuf-emu/pci-iommu';
-import { KernelError } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
+import { KernelError, orUndo } from '@dmabuf-emu/shm';
 import { HUGE_PAGES } from '../memory/huge-pages.ts';
 import type { Shmem } from '../memory/shmem.ts';
 import { Falloc, Seal } from './flags.ts';

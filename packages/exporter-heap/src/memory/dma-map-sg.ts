@@ -11,8 +11,7 @@ import {
   dmaMappingError,
   PciSystem,
 } from '@dmabuf-emu/pci-iommu';
-import { isKernelError, KernelError } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
+import { isKernelError, KernelError, orUndo } from '@dmabuf-emu/shm';
 import type { PageRun } from './page-list.ts';
 
 const SITE = 'dma_map_sgtable';

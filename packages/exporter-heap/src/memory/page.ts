@@ -1,6 +1,5 @@
 import { PAGE_SIZE } from '@dmabuf-emu/pci-iommu';
-import { type Machine, refDec, refInc, type Slab } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
+import { type Machine, orUndo, refDec, refInc, type Slab } from '@dmabuf-emu/shm';
 import { clearPages, ramOf } from './page-bytes.ts';
 import { PageStruct as P } from './page-struct.ts';
 

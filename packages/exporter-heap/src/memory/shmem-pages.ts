@@ -1,6 +1,5 @@
 import { PAGE_SIZE } from '@dmabuf-emu/pci-iommu';
-import { KernelError } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
+import { KernelError, orUndo } from '@dmabuf-emu/shm';
 import { chargeHugePage, HUGE_PAGES, unchargeHugePage } from './huge-pages.ts';
 import { allocPage, isHeadPage, putPage, splitPage } from './page.ts';
 import type { Shmem } from './shmem.ts';

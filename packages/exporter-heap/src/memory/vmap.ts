@@ -5,12 +5,12 @@ import {
   i32,
   KernelError,
   type Machine,
+  orUndo,
   struct,
   u53,
   UsageError,
   type VerifyBuilder,
 } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
 import { ramOf } from './page-bytes.ts';
 import type { PageRun } from './page-list.ts';
 import { XARRAY_FIELDS, XArray } from './xarray.ts';

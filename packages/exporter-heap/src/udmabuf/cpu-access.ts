@@ -1,6 +1,5 @@
 import { type DmaBuf, type DmaDirection, SgTable } from '@dmabuf-emu/core';
-import { KernelError } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
+import { KernelError, orUndo } from '@dmabuf-emu/shm';
 import { dmaMapSgTable, dmaUnmapSgTable } from '../memory/dma-map-sg.ts';
 import { dmaSyncSgTable } from '../memory/dma-sync.ts';
 import { HEAP_QUIRKS } from '../quirks.ts';

@@ -1,7 +1,6 @@
 import { DmaBuf, FdTable, type File, OpenFlags } from '@dmabuf-emu/core';
 import { PAGE_SIZE } from '@dmabuf-emu/pci-iommu';
-import { isKernelError, KernelError, type Machine } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/undo.ts';
+import { isKernelError, KernelError, type Machine, orUndo } from '@dmabuf-emu/shm';
 import { Memfd } from '../memfd/memfd.ts';
 import { Seal } from '../memfd/flags.ts';
 import { putPage } from '../memory/page.ts';

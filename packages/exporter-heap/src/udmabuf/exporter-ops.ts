@@ -10,11 +10,10 @@ import {
   type VmArea,
   type VmOps,
 } from '@dmabuf-emu/core';
-import { isKernelError, KernelError } from '@dmabuf-emu/shm';
+import { isKernelError, KernelError, orUndo } from '@dmabuf-emu/shm';
 import { dmaMapSgTable, dmaUnmapSgTable } from '../memory/dma-map-sg.ts';
 import { pageBytesAt } from '../memory/page-bytes.ts';
 import { vmapPages, vunmapPages } from '../memory/vmap.ts';
-import { orUndo } from '../internal/undo.ts';
 import { beginCpuAccess, dropTable, endCpuAccess } from './cpu-access.ts';
 import { pagesOf } from './pages-of.ts';
 import { UdmabufStruct as U } from './udmabuf-struct.ts';

@@ -1,11 +1,10 @@
 import { dmaBufs } from '@dmabuf-emu/core';
 import { PciCommand, PciSystem } from '@dmabuf-emu/pci-iommu';
-import { KernelError } from '@dmabuf-emu/shm';
+import { KernelError, orUndo } from '@dmabuf-emu/shm';
 import { RdmaDmaBufStruct as D } from '../dma-buf/dma-buf-struct.ts';
 import { ExportedBuffer } from '../dma-buf/exported-buffer.ts';
 import { EXP_NAME } from '../dma-buf/exporter-ops.ts';
 import { destroyObject, removeEntry } from '../dma-buf/revoke.ts';
-import { orUndo } from '../internal/undo.ts';
 import { EntryStruct as E } from '../mmap/entry-struct.ts';
 import { entries } from '../mmap/entry-table.ts';
 import { OpenDevice } from './open-device.ts';

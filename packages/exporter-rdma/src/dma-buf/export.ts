@@ -1,9 +1,8 @@
 import { DmaBuf, FdTable, OpenFlags, RevocableExport } from '@dmabuf-emu/core';
 import { PAGE_SIZE, PciSystem } from '@dmabuf-emu/pci-iommu';
-import { KernelError } from '@dmabuf-emu/shm';
+import { KernelError, orUndo } from '@dmabuf-emu/shm';
 import type { OpenDevice } from '../device/open-device.ts';
 import type { RdmaCore } from '../device/rdma-core.ts';
-import { orUndo } from '../internal/undo.ts';
 import { EntryStruct as E } from '../mmap/entry-struct.ts';
 import { lookUpEntry, putEntry } from '../mmap/entry-table.ts';
 import { keyOfPageOffset } from '../mmap/page-offset.ts';

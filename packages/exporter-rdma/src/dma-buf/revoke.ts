@@ -1,5 +1,5 @@
+import { orUndo } from '@dmabuf-emu/shm';
 import type { RdmaCore } from '../device/rdma-core.ts';
-import { orUndo } from '../internal/undo.ts';
 import { EntryStruct as E } from '../mmap/entry-struct.ts';
 import { putEntry, tryGetEntry } from '../mmap/entry-table.ts';
 import { RdmaDmaBufStruct as D } from './dma-buf-struct.ts';

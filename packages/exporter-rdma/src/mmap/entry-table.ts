@@ -1,9 +1,8 @@
 import { PAGE_SIZE } from '@dmabuf-emu/pci-iommu';
-import { KernelError, refDec, refIncNotZero } from '@dmabuf-emu/shm';
+import { KernelError, orUndo, refDec, refIncNotZero } from '@dmabuf-emu/shm';
 import type { RdmaCore } from '../device/rdma-core.ts';
 import { RdmaStruct as R } from '../device/rdma-struct.ts';
 import { SlabList } from '../internal/list.ts';
-import { orUndo } from '../internal/undo.ts';
 import { EntryStruct as E } from './entry-struct.ts';
 import { entryKey, INDICES, type MmapCommand } from './page-offset.ts';
 

@@ -1,9 +1,8 @@
 import { PciCommand, PciSystem, PowerState, Reg } from '@dmabuf-emu/pci-iommu';
-import { KernelError } from '@dmabuf-emu/shm';
+import { KernelError, orUndo } from '@dmabuf-emu/shm';
 import { saveBars } from '../config/bar-registers.ts';
 import { PCI_INTERRUPT_PIN, PCI_VENDOR_ID } from '../config/registers.ts';
 import { virtualRead, virtualWrite } from '../config/virtual-bytes.ts';
-import { orUndo } from '../internal/undo.ts';
 import { cleanupDmaBufs } from '../dma-buf/cleanup.ts';
 import { OpenDevice } from './open-device.ts';
 import { bindDriver, putRegistration, tryGetRegistration } from './registration.ts';

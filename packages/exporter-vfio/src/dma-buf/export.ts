@@ -1,13 +1,12 @@
 import { DmaBuf, RevocableExport } from '@dmabuf-emu/core';
 import { PciSystem } from '@dmabuf-emu/pci-iommu';
-import { KernelError } from '@dmabuf-emu/shm';
+import { KernelError, orUndo } from '@dmabuf-emu/shm';
 import { claimBar } from '../device/bar-claim.ts';
 import { VFIO_PCI_ROM_REGION_INDEX } from '../device/bar-io.ts';
 import { mayUnrevoke } from '../device/memory-enabled.ts';
 import type { OpenDevice } from '../device/open-device.ts';
 import { putRegistration, tryGetRegistration } from '../device/registration.ts';
 import type { VfioCore } from '../device/vfio-core.ts';
-import { orUndo } from '../internal/undo.ts';
 import { VFIO_QUIRKS } from '../quirks.ts';
 import { link } from './device-list.ts';
 import { VfioDmaBufStruct as D } from './dma-buf-struct.ts';

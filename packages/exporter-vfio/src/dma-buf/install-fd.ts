@@ -1,5 +1,5 @@
+import { orUndo } from '@dmabuf-emu/shm';
 import type { DmaBuf } from '@dmabuf-emu/core';
-import { orUndo } from '../internal/undo.ts';
 
 /**
  * A descriptor for a buffer that was just exported, which takes over its reference. When there is none, the buffer is put, and

@@ -1,8 +1,7 @@
 import { DmaBuf } from '@dmabuf-emu/core';
 import { PciSystem } from '@dmabuf-emu/pci-iommu';
-import { completionOf, isKernelError } from '@dmabuf-emu/shm';
+import { completionOf, isKernelError, orUndo } from '@dmabuf-emu/shm';
 import type { VfioCore } from '../device/vfio-core.ts';
-import { orUndo } from '../internal/undo.ts';
 import { VFIO_QUIRKS } from '../quirks.ts';
 import { listed } from './device-list.ts';
 import { VfioDmaBufStruct as D } from './dma-buf-struct.ts';

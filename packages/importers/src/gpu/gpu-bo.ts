@@ -9,9 +9,8 @@ import {
   SgTable,
   type SignalRight,
 } from '@dmabuf-emu/core';
-import { type Machine, taskIsDead } from '@dmabuf-emu/shm';
+import { type Machine, orUndo, taskIsDead } from '@dmabuf-emu/shm';
 import { HwGate } from '../hw/hw-gate.ts';
-import { orUndo } from '../internal/or-undo.ts';
 import { unlessLost } from '../internal/unless-lost.ts';
 import { DmaWindow } from '../payload/dma-window.ts';
 import { GpuBoStruct as B } from './gpu-bo-struct.ts';

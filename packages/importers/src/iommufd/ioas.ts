@@ -1,7 +1,6 @@
 import type { Device } from '@dmabuf-emu/core';
 import { IommuDomain, IommuProt, PAGE_SIZE, type PciSystem, type ReservedRange } from '@dmabuf-emu/pci-iommu';
-import { KernelError, type Machine, type RwSemaphore, rwsemOf } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/or-undo.ts';
+import { KernelError, type Machine, orUndo, type RwSemaphore, rwsemOf } from '@dmabuf-emu/shm';
 import { RefList } from '../internal/ref-list.ts';
 import { unlessLost } from '../internal/unless-lost.ts';
 import { AreaStruct as A, HwptStruct as D, IoasStruct as I } from './iommufd-structs.ts';

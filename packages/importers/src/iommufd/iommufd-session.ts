@@ -1,8 +1,7 @@
 import { type Attachment, Device, type DmaBuf } from '@dmabuf-emu/core';
 import { DmaFault } from '@dmabuf-emu/pci-iommu';
-import { isKernelError, KernelError, type Machine } from '@dmabuf-emu/shm';
+import { isKernelError, KernelError, type Machine, orUndo } from '@dmabuf-emu/shm';
 import { HwGate } from '../hw/hw-gate.ts';
-import { orUndo } from '../internal/or-undo.ts';
 import { DmaWindow } from '../payload/dma-window.ts';
 import type { Traffic } from '../payload/traffic.ts';
 import { DmaSession } from '../session/dma-session.ts';

@@ -7,10 +7,9 @@ import {
   type Importer,
 } from '@dmabuf-emu/core';
 import { IommuDomain, PAGE_SIZE, PciSystem, physInterconnect } from '@dmabuf-emu/pci-iommu';
-import { KernelError, type Machine, type Mutex, mutexOf, taskIsDead } from '@dmabuf-emu/shm';
+import { KernelError, type Machine, type Mutex, mutexOf, orUndo, taskIsDead } from '@dmabuf-emu/shm';
 import { HwGate } from '../hw/hw-gate.ts';
 import { evenIfLost } from '../internal/even-if-lost.ts';
-import { orUndo } from '../internal/or-undo.ts';
 import { RefList } from '../internal/ref-list.ts';
 import { unlessLost } from '../internal/unless-lost.ts';
 import { AreaStruct as A, PagesStruct as P, TrackStruct as T } from './iommufd-structs.ts';

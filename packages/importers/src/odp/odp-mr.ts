@@ -1,7 +1,6 @@
 import { defineImporter, type Importer } from '@dmabuf-emu/core';
-import type { Machine } from '@dmabuf-emu/shm';
+import { type Machine, orUndo } from '@dmabuf-emu/shm';
 import { HwGate } from '../hw/hw-gate.ts';
-import { orUndo } from '../internal/or-undo.ts';
 import { unlessLost } from '../internal/unless-lost.ts';
 import type { DmaWindow } from '../payload/dma-window.ts';
 import { checkRegistration, type RegistrationInfo } from '../rdma-umem/registration.ts';

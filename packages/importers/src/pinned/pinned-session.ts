@@ -1,6 +1,6 @@
+import { orUndo } from '@dmabuf-emu/shm';
 import type { Attachment, Device, DmaBuf } from '@dmabuf-emu/core';
 import { HwGate } from '../hw/hw-gate.ts';
-import { orUndo } from '../internal/or-undo.ts';
 import { umemGetPinned } from '../rdma-umem/pinned-umem.ts';
 import type { Umem } from '../rdma-umem/umem.ts';
 import { GatedSession, type Translations } from '../session/gated-session.ts';

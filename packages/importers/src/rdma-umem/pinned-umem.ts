@@ -1,6 +1,5 @@
 import { defineImporter, type Importer } from '@dmabuf-emu/core';
-import type { Machine } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/or-undo.ts';
+import { type Machine, orUndo } from '@dmabuf-emu/shm';
 import { Umem, umemGet, type UmemInfo } from './umem.ts';
 
 /** Pinned, and nobody can take it back. @kernel ib_umem_dmabuf_attach_pinned_ops */

@@ -9,8 +9,7 @@ import {
   ResvUsage,
   SgTable,
 } from '@dmabuf-emu/core';
-import { KernelError, type Machine, taskIsDead } from '@dmabuf-emu/shm';
-import { orUndo } from '../internal/or-undo.ts';
+import { KernelError, type Machine, orUndo, taskIsDead } from '@dmabuf-emu/shm';
 import { unlessLost } from '../internal/unless-lost.ts';
 import { DmaWindow } from '../payload/dma-window.ts';
 import { revokeHook } from './revoke-hooks.ts';

@@ -1,6 +1,5 @@
-import type { Machine } from '@dmabuf-emu/shm';
+import { type Machine, orUndo } from '@dmabuf-emu/shm';
 import { HwGate } from '../hw/hw-gate.ts';
-import { orUndo } from '../internal/or-undo.ts';
 import { umemGetPinnedRevocableAndLock } from '../rdma-umem/pinned-umem.ts';
 import { checkRegistration, type RegistrationInfo } from '../rdma-umem/registration.ts';
 import { registerRevokeHook, revokeHookId } from '../rdma-umem/revoke-hooks.ts';

@@ -1,8 +1,8 @@
+import { orUndo } from '@dmabuf-emu/shm';
 import { defineImporter, type FenceDriver, type Importer } from '@dmabuf-emu/core';
 import { GpuBo } from '../gpu/gpu-bo.ts';
 import { defineGpuFence } from '../gpu/gpu-fence.ts';
 import type { GpuJob } from '../gpu/gpu-job.ts';
-import { orUndo } from '../internal/or-undo.ts';
 import type { DmaWindow } from '../payload/dma-window.ts';
 import type { StepTally } from '../session/step-result.ts';
 import { RogueGpuSession } from './rogue-gpu-session.ts';

@@ -1,6 +1,6 @@
+import { orUndo } from '@dmabuf-emu/shm';
 import { type Attachment, type Device, type DmaBuf, DmaDirection, type SgTable } from '@dmabuf-emu/core';
 import { HwGate } from '../hw/hw-gate.ts';
-import { orUndo } from '../internal/or-undo.ts';
 import { unlessLost } from '../internal/unless-lost.ts';
 import { DmaWindow } from '../payload/dma-window.ts';
 import { GatedSession, type Translations } from '../session/gated-session.ts';

@@ -1,6 +1,5 @@
-import { KernelError, type Machine } from '@dmabuf-emu/shm';
+import { KernelError, type Machine, orUndo } from '@dmabuf-emu/shm';
 import type { Device } from '../../device/device.ts';
-import { orUndo } from '../../internal/or-undo.ts';
 import { CORE_QUIRKS } from '../../quirks.ts';
 import { Attachment } from '../attachment.ts';
 import type { DmaBuf } from '../dma-buf.ts';

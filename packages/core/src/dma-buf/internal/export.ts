@@ -1,7 +1,6 @@
-import { KernelError, type Machine, UsageError } from '@dmabuf-emu/shm';
+import { KernelError, type Machine, orUndo, UsageError } from '@dmabuf-emu/shm';
 import { File } from '../../fd/file.ts';
 import { OpenFlags } from '../../fd/open-flags.ts';
-import { orUndo } from '../../internal/or-undo.ts';
 import { Resv } from '../../resv/index.ts';
 import { type Exporter, registerDriver } from '../drivers.ts';
 import type { ModuleOwner } from '../module-owner.ts';

@@ -1,5 +1,4 @@
-import { isKernelError, KernelError } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/or-undo.ts';
+import { isKernelError, KernelError, orUndo } from '@dmabuf-emu/shm';
 import { ResvUsage } from '../../resv/index.ts';
 import type { DmaDirection } from '../../sg/dma-direction.ts';
 import { SgTable } from '../../sg/sg-table.ts';

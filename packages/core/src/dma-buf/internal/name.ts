@@ -1,5 +1,4 @@
-import { KernelError } from '@dmabuf-emu/shm';
-import { withSpin } from '../../internal/with-spin.ts';
+import { KernelError, withSpin } from '@dmabuf-emu/shm';
 import type { DmaBuf } from '../dma-buf.ts';
 import { DmaBufStruct as B, MAX_NAME_BYTES } from './structs.ts';
 

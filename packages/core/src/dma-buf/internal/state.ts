@@ -1,5 +1,4 @@
-import { type Machine, type Mem, Mutex, type Slab } from '@dmabuf-emu/shm';
-import { withSpin } from '../../internal/with-spin.ts';
+import { type Machine, type Mem, Mutex, type Slab, withSpin } from '@dmabuf-emu/shm';
 import { CORE_QUIRKS } from '../../quirks.ts';
 import { SgTableStruct } from '../../sg/sg-table-struct.ts';
 import { listPush, listRemove } from './list.ts';

@@ -1,7 +1,6 @@
-import { KernelError } from '@dmabuf-emu/shm';
+import { KernelError, orUndo } from '@dmabuf-emu/shm';
 import { Fence } from '../../fence/fence.ts';
 import { fenceUnwrap } from '../../fence/unwrap.ts';
-import { orUndo } from '../../internal/or-undo.ts';
 import { ResvUsage, resvUsageRw } from '../../resv/usage.ts';
 import { installNew } from '../../sync-file/internal/install.ts';
 import { SyncFile } from '../../sync-file/sync-file.ts';

@@ -1,5 +1,4 @@
-import { KernelError, kmemSlab, type Machine } from '@dmabuf-emu/shm';
-import { withSpin } from '../../internal/with-spin.ts';
+import { KernelError, kmemSlab, type Machine, withSpin } from '@dmabuf-emu/shm';
 import { FdTableStruct as P, RESERVED } from '../fd-table-struct.ts';
 
 /*

@@ -1,5 +1,4 @@
-import { isKernelError, KernelError, type Machine, Mutex, type WaitQueue, waitQueueOf } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/or-undo.ts';
+import { isKernelError, KernelError, type Machine, Mutex, orUndo, type WaitQueue, waitQueueOf } from '@dmabuf-emu/shm';
 import { FdTable } from '../fd-table.ts';
 import { File } from '../file.ts';
 import { OpenFlags } from '../open-flags.ts';

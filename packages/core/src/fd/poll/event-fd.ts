@@ -1,6 +1,4 @@
-import { i32, KernelError, type Machine, struct, words } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/or-undo.ts';
-import { withSpin } from '../../internal/with-spin.ts';
+import { i32, KernelError, type Machine, orUndo, struct, withSpin, words } from '@dmabuf-emu/shm';
 import { File } from '../file.ts';
 import { builtinFileOps, type FileOps } from '../file-ops.ts';
 import { OpenFlags } from '../open-flags.ts';

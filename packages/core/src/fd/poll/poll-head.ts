@@ -1,5 +1,4 @@
-import { atomicLoad, type Machine, type WaitOptions, type WordsField, words } from '@dmabuf-emu/shm';
-import { withSpin } from '../../internal/with-spin.ts';
+import { atomicLoad, type Machine, type WaitOptions, withSpin, words, type WordsField } from '@dmabuf-emu/shm';
 import { HEAD_FIRST, HEAD_LOCK, HEAD_WORDS } from './internal/structs.ts';
 import { sleepersOf, wakeHead, wakeHeadLocked } from './internal/wake.ts';
 

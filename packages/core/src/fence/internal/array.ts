@@ -1,5 +1,4 @@
-import { kmemSlab, type Mem } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/or-undo.ts';
+import { kmemSlab, type Mem, orUndo } from '@dmabuf-emu/shm';
 import { CORE_QUIRKS } from '../../quirks.ts';
 import { FenceArrayStruct as A, PENDING_ERROR } from './container-layout.ts';
 import { create } from './create.ts';

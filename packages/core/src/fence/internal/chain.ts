@@ -1,5 +1,4 @@
-import { syncPoint } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/or-undo.ts';
+import { orUndo, syncPoint } from '@dmabuf-emu/shm';
 import { FenceChainStruct as N } from './container-layout.ts';
 import { initFence } from './create.ts';
 import { CallbackStruct as C, FenceStruct as F, OPS_MASK } from './layout.ts';

@@ -1,5 +1,4 @@
-import { TaskKilled } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/or-undo.ts';
+import { orUndo, TaskKilled } from '@dmabuf-emu/shm';
 import { createArray, isArray, memberAt } from './array.ts';
 import { containedIn, walkChain } from './chain.ts';
 import { privateStub } from './create.ts';

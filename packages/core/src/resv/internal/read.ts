@@ -1,9 +1,8 @@
-import { TaskKilled } from '@dmabuf-emu/shm';
+import { orUndo, TaskKilled } from '@dmabuf-emu/shm';
 import { fenceArrayCreate } from '../../fence/array.ts';
 import { describe, setDeadline } from '../../fence/internal/status.ts';
 import { getFence, putFence } from '../../fence/internal/refs.ts';
 import { wait } from '../../fence/internal/wait.ts';
-import { orUndo } from '../../internal/or-undo.ts';
 import { ResvCursor } from '../cursor.ts';
 import { ResvUsage, usageName } from '../usage.ts';
 import { ENTRIES, NUM, ResvStruct as R } from './layout.ts';

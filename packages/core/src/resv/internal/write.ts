@@ -1,9 +1,8 @@
-import { atomicStore, KernelError, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
+import { atomicStore, KernelError, orUndo, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
 import { CAP_CONTAINER, FenceStruct as F } from '../../fence/internal/layout.ts';
 import { isLater } from '../../fence/internal/order.ts';
 import { isSignaled, looksPending } from '../../fence/internal/poll.ts';
 import { getFence, putFence } from '../../fence/internal/refs.ts';
-import { orUndo } from '../../internal/or-undo.ts';
 import type { ResvUsage } from '../usage.ts';
 import { ENTRIES, MAX, NUM, ResvStruct as R } from './layout.ts';
 import { allocList, freeListMemory, publishList } from './list.ts';

@@ -1,8 +1,7 @@
-import { type Machine, refInc } from '@dmabuf-emu/shm';
+import { type Machine, orUndo, refInc } from '@dmabuf-emu/shm';
 import type { Fence } from '../../fence/fence.ts';
 import { fenceCheckAndSignal, fenceCreate, fencePut, fenceSetError, fenceTryGet } from '../../fence/functions.ts';
 import { builtinFenceOps } from '../../fence/ops.ts';
-import { orUndo } from '../../internal/or-undo.ts';
 import { PointStruct as P, TimelineStruct as T } from './structs.ts';
 import { isLater, placeFor, pointsOf, putTimeline, unlinkPoint, withTimeline } from './timeline.ts';
 

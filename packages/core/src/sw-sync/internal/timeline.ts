@@ -1,5 +1,4 @@
-import { bitSpinLock, bitSpinUnlock, type Machine, refDec, refIncNotZero, TaskKilled } from '@dmabuf-emu/shm';
-import { withSpin } from '../../internal/with-spin.ts';
+import { bitSpinLock, bitSpinUnlock, type Machine, refDec, refIncNotZero, TaskKilled, withSpin } from '@dmabuf-emu/shm';
 import { PointStruct as P, TimelineStruct as T } from './structs.ts';
 
 const LOCK = 1;

@@ -1,6 +1,5 @@
-import type { Machine } from '@dmabuf-emu/shm';
+import { type Machine, orUndo } from '@dmabuf-emu/shm';
 import { FdTable } from '../../fd/fd-table.ts';
-import { orUndo } from '../../internal/or-undo.ts';
 import type { SyncFile } from '../sync-file.ts';
 
 /**

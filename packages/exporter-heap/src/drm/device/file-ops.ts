@@ -1,6 +1,5 @@
 import { File, type FileOps, registerFileOps } from '@dmabuf-emu/core';
-import { isKernelError, KernelError, type Machine } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
+import { isKernelError, KernelError, type Machine, orUndo } from '@dmabuf-emu/shm';
 import { GemObject } from '../gem/gem-object.ts';
 import { releaseHandle } from '../gem/handle.ts';
 import { mmapByOffset } from '../gem/mmap.ts';

@@ -1,6 +1,5 @@
 import { DmaBuf, Resv } from '@dmabuf-emu/core';
-import { type Machine, refDec, refInc, refIncNotZero } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
+import { type Machine, orUndo, refDec, refInc, refIncNotZero } from '@dmabuf-emu/shm';
 import { Shmem } from '../../memory/index.ts';
 import { DrmDevice } from '../device/device.ts';
 import { dropImport } from '../prime/drop-import.ts';

@@ -1,5 +1,4 @@
-import { KernelError } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
+import { KernelError, orUndo } from '@dmabuf-emu/shm';
 import type { OpenFile } from '../device/open-file.ts';
 import { addMember, removeMember } from '../prime/members.ts';
 import { DRM_QUIRKS } from '../quirks.ts';

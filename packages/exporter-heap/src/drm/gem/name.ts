@@ -1,5 +1,4 @@
-import { KernelError } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
+import { KernelError, orUndo } from '@dmabuf-emu/shm';
 import type { OpenFile } from '../device/open-file.ts';
 import { GemObject } from './gem-object.ts';
 import { createHandle } from './handle.ts';

@@ -1,6 +1,5 @@
 import { PAGE_SIZE } from '@dmabuf-emu/pci-iommu';
-import { KernelError, type Machine } from '@dmabuf-emu/shm';
-import { withSpin } from '../../internal/with-spin.ts';
+import { KernelError, type Machine, withSpin } from '@dmabuf-emu/shm';
 import { DrmDeviceStruct as D } from '../device/device-struct.ts';
 import type { DrmDevice } from '../device/device.ts';
 import { GemStruct as G } from './gem-struct.ts';

@@ -1,6 +1,15 @@
-import { i32, KernelError, kmemSlab, type Machine, ref, struct, type WordsField, words } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
-import { withSpin } from '../../internal/with-spin.ts';
+import {
+  i32,
+  KernelError,
+  kmemSlab,
+  type Machine,
+  orUndo,
+  ref,
+  struct,
+  withSpin,
+  words,
+  type WordsField,
+} from '@dmabuf-emu/shm';
 
 /** Values of a table, from id 0 on: words 1 to `size` of a block. Found by one word, so that a task that dies half-way leaves it whole. */
 const IdBlockStruct = struct('idr_layer', { size: i32(), block: ref() });

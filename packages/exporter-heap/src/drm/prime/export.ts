@@ -1,6 +1,5 @@
 import { DmaBuf, FdTable, OpenFlags } from '@dmabuf-emu/core';
-import { KernelError } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
+import { KernelError, orUndo } from '@dmabuf-emu/shm';
 import type { OpenFile } from '../device/open-file.ts';
 import type { GemObject } from '../gem/gem-object.ts';
 import { lookUpObject, putAfter } from '../gem/lookup.ts';

@@ -1,3 +1,4 @@
+import { orUndo } from '@dmabuf-emu/shm';
 import {
   type Attachment,
   defineExporter,
@@ -8,7 +9,6 @@ import {
   type VmArea,
 } from '@dmabuf-emu/core';
 import { PAGE_SIZE } from '@dmabuf-emu/pci-iommu';
-import { orUndo } from '../../internal/undo.ts';
 import { dmaMapSgTable, dmaUnmapSgTable } from '../../memory/index.ts';
 import { GemObject } from '../gem/gem-object.ts';
 import { mmapObject } from '../gem/mmap.ts';

@@ -1,6 +1,5 @@
 import { DmaBuf, DmaDirection } from '@dmabuf-emu/core';
-import { KernelError, TaskKilled } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
+import { KernelError, orUndo, TaskKilled } from '@dmabuf-emu/shm';
 import type { DrmDevice } from '../device/device.ts';
 import type { OpenFile } from '../device/open-file.ts';
 import { GemObject } from '../gem/gem-object.ts';

@@ -1,5 +1,5 @@
+import { orUndo } from '@dmabuf-emu/shm';
 import { EventFd, FdTable } from '@dmabuf-emu/core';
-import { orUndo } from '../../internal/undo.ts';
 import type { OpenFile } from '../device/open-file.ts';
 import { addEventfd } from './eventfd-entries.ts';
 import { requireFlags, requireZero, withSyncobj } from './handles.ts';

@@ -1,6 +1,5 @@
 import { fenceChainFindSeqno, fenceGetRcuSafe, fenceGetStub, fencePut } from '@dmabuf-emu/core';
-import { isKernelError, type Machine } from '@dmabuf-emu/shm';
-import { withSpin } from '../../internal/with-spin.ts';
+import { isKernelError, type Machine, withSpin } from '@dmabuf-emu/shm';
 import { SyncobjStruct as S } from './syncobj-struct.ts';
 
 /** What is in a sync object, and its lock. A handle over the struct behind `ref`. */

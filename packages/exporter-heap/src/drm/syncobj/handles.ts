@@ -1,5 +1,4 @@
-import { KernelError, TaskKilled } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
+import { KernelError, orUndo, TaskKilled } from '@dmabuf-emu/shm';
 import type { OpenFile } from '../device/open-file.ts';
 import { Syncobj } from './syncobj.ts';
 

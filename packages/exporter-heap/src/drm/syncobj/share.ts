@@ -1,6 +1,5 @@
 import { FdTable, File, type FileOps } from '@dmabuf-emu/core';
-import { isKernelError, KernelError, type Machine } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
+import { isKernelError, KernelError, type Machine, orUndo } from '@dmabuf-emu/shm';
 import type { OpenFile } from '../device/open-file.ts';
 import { DRM_QUIRKS } from '../quirks.ts';
 import { addHandle, findSyncobj, requireFlags, requireZero } from './handles.ts';

@@ -1,6 +1,5 @@
 import { Fence, fenceChainAlloc, type File, SyncFile } from '@dmabuf-emu/core';
-import { isKernelError, KernelError } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
+import { isKernelError, KernelError, orUndo } from '@dmabuf-emu/shm';
 import type { OpenFile } from '../device/open-file.ts';
 import { withSyncobj } from './handles.ts';
 import { fenceOfHandle } from './transfer.ts';

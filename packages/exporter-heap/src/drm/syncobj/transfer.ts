@@ -1,6 +1,5 @@
 import { fenceChainAlloc, fencePut, fenceUnwrapMerge } from '@dmabuf-emu/core';
-import { KernelError } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
+import { KernelError, orUndo } from '@dmabuf-emu/shm';
 import type { OpenFile } from '../device/open-file.ts';
 import { requireFlags, requireZero, withSyncobj } from './handles.ts';
 import type { Syncobj } from './syncobj.ts';

@@ -1,5 +1,4 @@
-import { atomicLoad, FOREVER, KernelError, type Machine, TaskKilled } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
+import { atomicLoad, FOREVER, KernelError, type Machine, orUndo, TaskKilled } from '@dmabuf-emu/shm';
 import type { OpenFile } from '../device/open-file.ts';
 import { requireFlags, withSyncobjs } from './handles.ts';
 import { Syncobj } from './syncobj.ts';

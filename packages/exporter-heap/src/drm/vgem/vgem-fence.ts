@@ -9,8 +9,7 @@ import {
   fenceTestSignaledFlag,
   fenceTryGet,
 } from '@dmabuf-emu/core';
-import type { Machine, TimerOps } from '@dmabuf-emu/shm';
-import { orUndo } from '../../internal/undo.ts';
+import { type Machine, orUndo, type TimerOps } from '@dmabuf-emu/shm';
 
 /** A fence that nobody signals ends by itself after this long. @kernel VGEM_FENCE_TIMEOUT */
 export const VGEM_FENCE_TIMEOUT_MS = 10_000;

@@ -1,5 +1,4 @@
-import { isKernelError, type Machine, waitQueueOf } from '@dmabuf-emu/shm';
-import { orUndo } from '../../../internal/or-undo.ts';
+import { isKernelError, type Machine, orUndo, waitQueueOf } from '@dmabuf-emu/shm';
 import type { File } from '../../file.ts';
 import { PollEvents } from '../poll-events.ts';
 import { askItem, type Register } from './ask-item.ts';

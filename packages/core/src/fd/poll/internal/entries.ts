@@ -1,5 +1,4 @@
-import { atomicStore, type Machine } from '@dmabuf-emu/shm';
-import { withSpin } from '../../../internal/with-spin.ts';
+import { atomicStore, type Machine, withSpin } from '@dmabuf-emu/shm';
 import { HEAD_FIRST, HEAD_LOCK, PollEntryStruct as E } from './structs.ts';
 
 /** Who is to be woken: a task for `key`, with the file it polls, or an epoll item. */

@@ -1,5 +1,4 @@
-import { atomicStore, type Machine, Mutex, refDec, refInc } from '@dmabuf-emu/shm';
-import { withSpin } from '../../../internal/with-spin.ts';
+import { atomicStore, type Machine, Mutex, refDec, refInc, withSpin } from '@dmabuf-emu/shm';
 import { FileStruct as F } from '../../file-struct.ts';
 import { removeEntry } from './entries.ts';
 import { listFresh, unlist } from './ready-list.ts';

@@ -1,5 +1,4 @@
-import { KernelError, type Machine } from '@dmabuf-emu/shm';
-import { withSpin } from '../../../internal/with-spin.ts';
+import { KernelError, type Machine, withSpin } from '@dmabuf-emu/shm';
 import { FileStruct as F } from '../../file-struct.ts';
 import { File } from '../../file.ts';
 import { EPOLL_FILE } from './ask-item.ts';

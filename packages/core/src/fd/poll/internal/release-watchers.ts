@@ -1,5 +1,4 @@
-import { isKernelError, type Machine } from '@dmabuf-emu/shm';
-import { withSpin } from '../../../internal/with-spin.ts';
+import { isKernelError, type Machine, withSpin } from '@dmabuf-emu/shm';
 import { FileStruct as F } from '../../file-struct.ts';
 import { epollMutex, putEpoll, removeItem } from './items.ts';
 import { EpollItemStruct as I, EpollStruct as P } from './structs.ts';

@@ -1,5 +1,4 @@
-import { atomicAdd, type Machine, TaskStruct } from '@dmabuf-emu/shm';
-import { orUndo } from '../../../internal/or-undo.ts';
+import { atomicAdd, type Machine, orUndo, TaskStruct } from '@dmabuf-emu/shm';
 import { File } from '../../file.ts';
 import type { PollHead } from '../poll-head.ts';
 import { addEntry, removeEntry } from './entries.ts';

@@ -8,8 +8,8 @@ import {
   TaskStruct,
   WaitQueue,
   waitQueueOf,
+  withSpin,
 } from '@dmabuf-emu/shm';
-import { withSpin } from '../../../internal/with-spin.ts';
 import { PollEvents } from '../poll-events.ts';
 import {
   EpollItemStruct as I,

@@ -1,4 +1,6 @@
-import { type Machine, spinLock, spinUnlock, TaskKilled } from '@dmabuf-emu/shm';
+import { TaskKilled } from '../errors/kernel-error.ts';
+import type { Machine } from '../machine/machine.ts';
+import { spinLock, spinUnlock } from './spin.ts';
 
 /** Runs a section of a few loads and stores under the spin lock at word `at`; a killed task leaves the lock as it is. */
 export function withSpin<T>(machine: Machine, at: number, fn: () => T): T {
