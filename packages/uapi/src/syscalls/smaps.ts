@@ -1,4 +1,4 @@
-import { PAGE_BYTES } from '@dmabuf-emu/core';
+import { PAGE_BYTES, type VmArea } from '@dmabuf-emu/core';
 import type { Process } from '../process/process.ts';
 import { Prot } from '../process/protection.ts';
 import type { UserArea } from '../process/user-area.ts';
@@ -27,9 +27,14 @@ export function smaps({ space }: Process, address: bigint): SmapsEntry | undefin
     perms: `${letter(Prot.READ, 'r')}${letter(Prot.WRITE, 'w')}${letter(Prot.EXEC, 'x')}${area.mayShare ? 's' : 'p'}`,
     length: area.end - area.start,
     offset: offset.toString(16).padStart(8, '0'),
-    name: vm === undefined ? '' : (vm.file.ops.linkText?.(vm.file) ?? `anon_inode:${vm.file.type}`),
+    name: vm === undefined ? '' : pathOf(vm),
     vmFlags: vmFlags(area),
   };
+}
+
+/** The file's path on one line. @kernel seq_path */
+function pathOf({ file }: VmArea): string {
+  return (file.ops.linkText?.(file) ?? `anon_inode:${file.type}`).replaceAll('\n', '\\012');
 }
 
 /** @kernel show_smap_vma_flags */

@@ -25,9 +25,16 @@ export const FILE_OPS: readonly Op[] = [
   }),
   op('dup', { fd: 'number' }, (call) => call.returnsFd(dup(call.process, call.s32('fd')))),
   op('scm', { fd: 'number', close_first: 'number?' }, (call) => {
-    const message = FileInFlight.send(call.process, call.s32('fd'));
-    if (call.u64('close_first', 0n) !== 0n) close(call.process, call.s32('fd'));
-    call.returnsFd(message.receive(call.process));
+    const { fds } = call.process;
+    // The ends of the socket pair that it goes through.
+    const ends = [fds.reserve(), fds.reserve()];
+    try {
+      const message = FileInFlight.send(call.process, call.s32('fd'));
+      if (call.u64('close_first', 0n) !== 0n) close(call.process, call.s32('fd'));
+      call.returnsFd(message.receive(call.process));
+    } finally {
+      for (const end of ends) fds.unreserve(end);
+    }
   }),
   op('kcmp', { a: 'number', b: 'number' }, (call) => {
     const same = sameFile(call.process, call.s32('a'), call.s32('b'));

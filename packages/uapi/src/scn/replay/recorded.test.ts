@@ -34,6 +34,17 @@ test.each([
 );
 
 test(
+  'random scenarios are answered as Linux 7.3.4 answered them',
+  async () => {
+    const recorded = recording('random-linux-7.3.4.jsonl.gz');
+    const report = await replay(recorded, { kernel: '7.3', quirks: [], jobs: 2 });
+    expect(report.differences).toEqual([]);
+    expect(report).toMatchObject({ total: 2400, same: 2400, outOfScope: 0 });
+  },
+  LIMIT_MS,
+);
+
+test(
   'under 7.1 only what quirks document differs from Linux 7.3.4',
   async () => {
     const report = await replay(recording('linux-7.3.4.jsonl.gz'), { kernel: '7.1', quirks: [], jobs: 2 });
