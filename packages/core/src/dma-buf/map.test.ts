@@ -1,4 +1,15 @@
-import { type Attachment, type DmaBuf, DmaDirection, type ExporterOps, ResvUsage, SgTable } from '@dmabuf-emu/core';
+import {
+  type Attachment,
+  defineFenceOps,
+  type DmaBuf,
+  DmaDirection,
+  type ExporterOps,
+  Fence,
+  fenceContextAlloc,
+  fenceCreate,
+  ResvUsage,
+  SgTable,
+} from '@dmabuf-emu/core';
 import { KernelError, type Machine } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
@@ -123,6 +134,31 @@ describe('map and unmap (core §1.9)', () => {
       });
       teardown(s);
     }
+  });
+
+  it('waits for KERNEL fences without a limit of time, until a signal', () => {
+    using machine = testMachine();
+    const waits: unknown[] = [];
+    const ops = defineFenceOps({
+      name: 'test-wait',
+      getDriverName: () => 'test',
+      getTimelineName: () => 'test',
+      wait(fence, interruptible, timeoutMs) {
+        waits.push([interruptible, timeoutMs]);
+        fence.signalUnowned();
+        return timeoutMs;
+      },
+    });
+    const s = setup(machine, recorder());
+    const fence = Fence.of(machine, fenceCreate(machine, { ops, context: fenceContextAlloc(machine), seqno: 1 }));
+    s.dmabuf.resv.with(() => {
+      s.dmabuf.resv.reserveFences(1);
+      s.dmabuf.resv.addFence(fence, ResvUsage.KERNEL);
+      s.attachment.unmap(s.attachment.map(TO), TO);
+    });
+    expect(waits).toEqual([[true, Number.POSITIVE_INFINITY]]);
+    fence.put();
+    teardown(s);
   });
 
   it('does not wait for fences of users', () => {

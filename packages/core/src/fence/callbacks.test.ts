@@ -8,7 +8,7 @@ import {
   fenceUnlock,
 } from '@dmabuf-emu/core';
 import { countCallback, mockFence } from '#dist/fence/mock-fence.test-worker.js';
-import { KernelBug, type Machine, Mutex } from '@dmabuf-emu/shm';
+import { KernelBug, type Machine, Mutex, setSyncHook } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -38,6 +38,23 @@ describe('callbacks', () => {
     f.signalUnowned();
     expect(log).toEqual([1, true, 2]);
     for (const cb of cbs) cb.free();
+    f.put();
+  });
+
+  it('are refused when the fence is signalled while they wait for its lock', () => {
+    using machine = testMachine();
+    const f = mockFence(machine);
+    const calls: unknown[] = [];
+    const cb = FenceCallback.create(machine, logging(calls), 1);
+    setSyncHook((label) => {
+      if (label !== 'spin.lock') return;
+      setSyncHook(null);
+      f.signalUnowned();
+    });
+    expect(f.addCallback(cb)).toBe(false);
+    setSyncHook(null);
+    expect([f.signaledFlag(), cb.isQueued, calls]).toEqual([true, false, []]);
+    cb.free();
     f.put();
   });
 

@@ -108,6 +108,15 @@ describe('SyncFile (core §4.1)', () => {
     FdTable.exit(machine);
   });
 
+  it('is active as long as its first part is, whatever the others have come to', () => {
+    using machine = testMachine();
+    const { u, merged } = setUp(machine);
+    swInc(machine, u, 1);
+    const { status, fences } = info(machine, merged);
+    expect([status, fences!.map((fence) => fence.status)]).toEqual([0, [0, 1]]);
+    FdTable.exit(machine);
+  });
+
   it('shows own names with the status of a fence that is only now found to have ended', () => {
     using machine = testMachine();
     let done = false;
