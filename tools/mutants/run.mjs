@@ -1,19 +1,35 @@
 // Breaks the code on purpose, one change at a time, in a scratch copy, and checks that tests and a stress run notice.
 //
 //   node tools/mutants/run.mjs [--only NAME,NAME] [--seed N] [--seconds N] [--no-test] [--no-stress]
+//   node tools/mutants/run.mjs --set core [--only NAME,NAME]
 //
+// The set `core` breaks packages/core and runs the tests that each mutant names, no stress. Once every mutant of it has run,
+// at once or by name, it writes docs/mutants.md.
 // Exit 0 when every mutant was caught by each check that ran.
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { CORE_MUTANTS } from './core-mutants.mjs';
 import { MUTANTS } from './mutants.mjs';
+import { renderPage } from './page.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const { values } = parseArgs({
   options: {
+    set: { type: 'string', default: 'revoke' },
     only: { type: 'string' },
     seed: { type: 'string', default: '1' },
     seconds: { type: 'string', default: '10' },
@@ -21,8 +37,13 @@ const { values } = parseArgs({
     'no-stress': { type: 'boolean', default: false },
   },
 });
-const chosen = MUTANTS.filter((m) => values.only === undefined || values.only.split(',').includes(m.name));
-if (chosen.length === 0) throw new Error(`no mutant of that name; there are: ${MUTANTS.map((m) => m.name).join(', ')}`);
+const SETS = { revoke: MUTANTS, core: CORE_MUTANTS };
+if (!Object.hasOwn(SETS, values.set))
+  throw new Error(`no set of that name; there are: ${Object.keys(SETS).join(', ')}`);
+const inCore = values.set === 'core';
+const all = SETS[values.set];
+const chosen = all.filter((m) => values.only === undefined || values.only.split(',').includes(m.name));
+if (chosen.length === 0) throw new Error(`no mutant of that name; there are: ${all.map((m) => m.name).join(', ')}`);
 
 /** A copy of the sources whose node_modules point at the copy's own packages. */
 function scratchCopy() {
@@ -54,7 +75,8 @@ function run(cwd, command, seconds) {
 }
 
 function firstFailure(output) {
-  return /(?:FAIL|×|✗) +(.*)/.exec(output)?.[1]?.trim() ?? output.trim().split('\n').at(-1);
+  const failed = /FAIL +(.*)/.exec(output) ?? /[×✗] +(.*)/.exec(output);
+  return failed?.[1]?.trim() ?? output.trim().split('\n').at(-1);
 }
 
 function findingOf({ stdout, output }) {
@@ -68,49 +90,73 @@ function findingOf({ stdout, output }) {
   }
 }
 
+/** What tells the mutant from the code; undefined when nothing does. */
+function testMutant(copy, { tests = [], projects = ['@dmabuf-emu/core'] }) {
+  const project = projects.flatMap((name) => ['--project', name]);
+  const { status, output } = run(
+    copy,
+    ['npx', 'vitest', 'run', '--bail', '1', ...project, ...tests],
+    inCore ? 150 : 600,
+  );
+  if (status === 0) return undefined;
+  return typeof status === 'number' ? firstFailure(output) : `the tests were ${status}`;
+}
+
+function stressMutant(copy) {
+  const { seconds, seed } = values;
+  const stress = ['packages/cli/dist/main.js', 'stress', '--duration', `${seconds}s`, '--seed', seed, '--json'];
+  const result = run(copy, ['node', ...stress], Number(seconds) + 60);
+  return result.status === 0 ? undefined : `exit ${result.status}, ${findingOf(result).slice(0, 200)}`;
+}
+
+/** Runs `fn` with the mutant in the copy, built. */
+function withMutant(copy, mutant, fn) {
+  const file = join(copy, mutant.file);
+  const text = readFileSync(file, 'utf8');
+  if (text.split(mutant.find).length !== 2)
+    throw new Error(`${mutant.name}: the text to change must stand exactly once in ${mutant.file}`);
+  writeFileSync(
+    file,
+    text.replace(mutant.find, () => mutant.replace),
+  );
+  const build = run(copy, ['npx', 'tsc', '-b', ...(inCore ? ['packages/core/tsconfig.lib.json'] : [])], 300);
+  if (build.status !== 0) throw new Error(`${mutant.name} does not build:\n${build.output.slice(0, 2000)}`);
+  fn();
+  writeFileSync(file, text);
+}
+
 let missed = 0;
-for (const mutant of chosen) {
-  const copy = scratchCopy();
-  try {
-    const file = join(copy, mutant.file);
-    const text = readFileSync(file, 'utf8');
-    if (text.split(mutant.find).length !== 2)
-      throw new Error(`${mutant.name}: the text to change must stand exactly once in ${mutant.file}`);
-    writeFileSync(
-      file,
-      text.replace(mutant.find, () => mutant.replace),
-    );
-    const build = run(copy, ['npx', 'tsc', '-b'], 300);
-    if (build.status !== 0) throw new Error(`${mutant.name} does not build:\n${build.output.slice(0, 2000)}`);
-    console.log(`${mutant.name}: ${mutant.what}`);
-    if (!values['no-test']) {
-      const { status, output } = run(
-        copy,
-        ['npx', 'vitest', 'run', '--bail', '1', ...mutant.projects.flatMap((p) => ['--project', p])],
-        600,
-      );
-      if (status === 0) missed++;
-      console.log(status === 0 ? '  tests: MISSED' : `  tests: caught (${firstFailure(output)})`);
-    }
-    if (!values['no-stress']) {
-      const command = [
-        'node',
-        'packages/cli/dist/main.js',
-        'stress',
-        '--duration',
-        `${values.seconds}s`,
-        '--seed',
-        values.seed,
-        '--json',
-      ];
-      const result = run(copy, command, Number(values.seconds) + 60);
-      if (result.status === 0) missed++;
-      const finding = findingOf(result).slice(0, 200);
-      console.log(result.status === 0 ? '  stress: MISSED' : `  stress: caught, exit ${result.status} (${finding})`);
-    }
-  } finally {
-    rmSync(copy, { recursive: true, force: true });
+const report = (check, found) => {
+  if (found === undefined) missed++;
+  console.log(found === undefined ? `  ${check}: MISSED` : `  ${check}: caught (${found})`);
+};
+
+/** Notes what caught a mutant of core; once there is a note on every one, the page shows them. */
+function keep(name, caughtBy) {
+  const file = join(root, 'tools/.results/core-mutants.json');
+  mkdirSync(join(root, 'tools/.results'), { recursive: true });
+  const notes = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+  notes[name] = caughtBy;
+  writeFileSync(file, JSON.stringify(notes, undefined, 2));
+  if (all.every((mutant) => Object.hasOwn(notes, mutant.name)))
+    writeFileSync(`${root}docs/mutants.md`, renderPage(all, notes));
+}
+
+const copy = scratchCopy();
+try {
+  for (const mutant of chosen) {
+    withMutant(copy, mutant, () => {
+      console.log(`${mutant.name}: ${mutant.what}`);
+      if (!values['no-test']) {
+        const found = testMutant(copy, mutant);
+        report('tests', found);
+        if (inCore) keep(mutant.name, found ?? null);
+      }
+      if (!values['no-stress'] && !inCore) report('stress', stressMutant(copy));
+    });
   }
+} finally {
+  rmSync(copy, { recursive: true, force: true });
 }
 console.log(`${chosen.length} mutants, ${missed} checks missed`);
 process.exit(missed === 0 ? 0 : 1);
