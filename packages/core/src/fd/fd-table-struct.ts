@@ -11,6 +11,8 @@ export const FdTableStruct = struct('files_struct', {
   block: i32(),
   /** Entries taken, reserved ones included. */
   open: i32(),
+  /** No entry below is free. @kernel next_fd */
+  next: i32(),
 });
 
 /** Entry that is taken but has no file yet. Never a valid ref: refs of live slots have an odd generation. */

@@ -1,18 +1,22 @@
 import { KernelError, kmemSlab, type Machine, withSpin } from '@dmabuf-emu/shm';
 import { FdTableStruct as P, RESERVED } from '../fd-table-struct.ts';
+import { bitMapWords, copyBitMap, lowestUnmarked, mark, unmark } from './bit-map.ts';
 
 /*
  * The entries of a descriptor table are one block: its size in entries, its own ref, then two words an entry: file ref
- * (0 free, RESERVED) and flags. The table refers to it by its word, so that a larger one takes its place by a single store.
+ * (0 free, RESERVED) and flags; then the map of entries in use. The table refers to it by its word, so that a larger one takes
+ * its place by a single store.
  */
 const SIZE = 1;
 const REF = 2;
 const FIRST = 3;
 const ENTRY_WORDS = 2;
 
+const blockWords = (size: number): number => FIRST - 1 + size * ENTRY_WORDS + bitMapWords(size);
+
 /** Makes a block of free entries and returns its word. @throws KernelError ENOMEM */
 export function allocBlock(machine: Machine, size: number, site: string): number {
-  const slab = kmemSlab(machine, FIRST - 1 + size * ENTRY_WORDS);
+  const slab = kmemSlab(machine, blockWords(size));
   const ref = slab.alloc(site);
   const block = slab.at(ref);
   machine.mem.i32[block + SIZE] = size;
@@ -22,7 +26,7 @@ export function allocBlock(machine: Machine, size: number, site: string): number
 
 export function freeBlock(machine: Machine, block: number, site: string): void {
   const { i32 } = machine.mem;
-  kmemSlab(machine, FIRST - 1 + i32[block + SIZE]! * ENTRY_WORDS).free(i32[block + REF]!, site);
+  kmemSlab(machine, blockWords(i32[block + SIZE]!)).free(i32[block + REF]!, site);
 }
 
 /** How many entries the table at word `p` has room for. */
@@ -45,6 +49,10 @@ export function peekEntry(machine: Machine, p: number, fd: number): number {
 /** Changes a taken entry; file 0 frees it. The table's lock must be held. */
 export function setEntry(machine: Machine, p: number, fd: number, file: number): void {
   const { mem } = machine;
+  if (file === 0) {
+    if (fd < P.next.get(mem, p)) P.next.set(mem, p, fd);
+    unmark(mem.i32, mapAt(machine, p), sizeOf(machine, p), fd);
+  }
   mem.i32[entryAt(machine, p, fd)] = file;
   if (file === 0) P.open.set(mem, p, P.open.get(mem, p) - 1);
 }
@@ -60,16 +68,29 @@ export function settleEntry(machine: Machine, p: number, fd: number, file: numbe
 /** Takes the lowest free entry from `least` on; -1 when there is none below the table's size and limit. The table's lock must be held. */
 export function takeEntry(machine: Machine, p: number, file: number, least: number, flags: number): number {
   const { mem } = machine;
-  const size = Math.min(sizeOf(machine, p), P.limit.get(mem, p));
-  for (let fd = least; fd < size; fd++) {
+  const size = sizeOf(machine, p);
+  const map = mapAt(machine, p);
+  const next = P.next.get(mem, p);
+  for (let from = Math.max(least, next); ;) {
+    const fd = lowestUnmarked(mem.i32, map, size, from);
+    if (fd >= Math.min(size, P.limit.get(mem, p))) return -1;
     const at = entryAt(machine, p, fd);
-    if (mem.i32[at] !== 0) continue;
-    mem.i32[at + 1] = flags;
-    mem.i32[at] = file;
-    P.open.set(mem, p, P.open.get(mem, p) + 1);
-    return fd;
+    const free = mem.i32[at] === 0;
+    if (free) {
+      mem.i32[at + 1] = flags;
+      mem.i32[at] = file;
+      P.open.set(mem, p, P.open.get(mem, p) + 1);
+    }
+    mark(mem.i32, map, size, fd);
+    if (least <= next) P.next.set(mem, p, fd + 1);
+    if (free) return fd;
+    from = fd + 1;
   }
-  return -1;
+}
+
+/** Word of the map of entries in use. */
+function mapAt(machine: Machine, p: number): number {
+  return P.block.get(machine.mem, p) + FIRST + sizeOf(machine, p) * ENTRY_WORDS;
 }
 
 /** Doubles the table, or more when entry `least` is asked for. @throws KernelError EMFILE at the limit, ENOMEM; nothing is changed then. */
@@ -88,7 +109,9 @@ export function growTable(machine: Machine, p: number, least: number): void {
     const block = P.block.get(mem, p);
     const now = sizeOf(machine, p);
     if (now >= size) return fresh;
-    mem.i32.copyWithin(fresh + FIRST, block + FIRST, block + FIRST + now * ENTRY_WORDS);
+    const end = block + FIRST + now * ENTRY_WORDS;
+    mem.i32.copyWithin(fresh + FIRST, block + FIRST, end);
+    copyBitMap(mem.i32, end, now, fresh + FIRST + size * ENTRY_WORDS, size);
     P.block.set(mem, p, fresh);
     return block;
   });
