@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { BUILD } from './lib/native.mjs';
 import { alignedTable, figure, limitText } from './lib/report.mjs';
+import { REASONS } from './reasons.mjs';
 
 const BEGIN = '<!-- bench:begin -->';
 const END = '<!-- bench:end -->';
@@ -47,6 +48,20 @@ function goalRows(tables) {
       limitText(v),
       outcomeText(v),
     ]);
+}
+
+/** The goals that are missed, each with what bounds it. */
+function missedLines(tables) {
+  const goals = new Set(
+    tables
+      .flatMap((t) => t.verdicts)
+      .filter((v) => v.outcome.endsWith('missed'))
+      .map((v) => v.goal),
+  );
+  const missed = [...goals].toSorted((a, b) => goalNumber(a) - goalNumber(b));
+  const unexplained = missed.find((goal) => REASONS[goal] === undefined);
+  if (unexplained !== undefined) fail(`${unexplained} is missed, and reasons.mjs does not say why`);
+  return missed.map((goal) => `- ${goal}: ${REASONS[goal]}.`);
 }
 
 /** Figures that have no goal: a row for each case. */
@@ -107,6 +122,8 @@ function render({ machine, date, rounds, tables }) {
     '',
     alignedTable(['what', 'here', 'reference', 'ratio', 'goal', 'met?'], goalRows(tables)),
   ];
+  const missed = missedLines(tables);
+  if (missed.length > 0) lines.push('', 'Missed, and what bounds it:', '', ...missed);
   const plain = plainRows(tables);
   if (plain.length > 0) lines.push('', alignedTable(['what', 'here'], plain));
   return lines.join('\n');
