@@ -7,6 +7,8 @@ const packages = `${root}packages/`;
 
 // DMABUF_EMU_SOURCE=1: the tests' own thread loads every package from src/ (watching, mutation runs).
 // Otherwise, and in worker threads always, packages are loaded built, from dist/.
+// DMABUF_EMU_RUNS_FACTOR=N: properties are tried N times as often as usual, and have N times as long for it.
+const factor = Number(process.env['DMABUF_EMU_RUNS_FACTOR'] ?? 1);
 const source = process.env['DMABUF_EMU_SOURCE'] === '1';
 const coverage = process.argv.some((arg) => arg.startsWith('--coverage'));
 const sourceOf = (folder: string) => [
@@ -25,7 +27,7 @@ export default defineConfig({
     pool: 'forks',
     execArgv: source ? [] : ['--expose-gc'],
     maxWorkers: 2,
-    testTimeout: 60_000,
+    testTimeout: 60_000 * factor,
     // Built packages are loaded by Node itself, untransformed, as a user's program loads them (but vitest counts the
     // coverage only of what it loads).
     server: { deps: { external: coverage ? [] : [/\/packages\/[^/]+\/dist\//] } },

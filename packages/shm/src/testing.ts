@@ -29,6 +29,14 @@ export function testMachine(options: MachineOptions = {}): Machine {
   return machine;
 }
 
+/**
+ * How often a property is tried that is tried `usual` times in every test run: DMABUF_EMU_RUNS_FACTOR times as often.
+ * The nightly run sets it.
+ */
+export function propertyRuns(usual: number): number {
+  return usual * Number(process.env['DMABUF_EMU_RUNS_FACTOR'] ?? 1);
+}
+
 /** A worker that a test started, joined to the machine. */
 export interface TestWorker<R> {
   readonly worker: Worker;

@@ -50,6 +50,20 @@ export class ModelResv {
     }
   }
 
+  /** Whether {@link add} finds a place. */
+  hasRoom(fence: ModelFence, usage: ResvUsage): boolean {
+    const trial = new ModelResv();
+    trial.entries = this.entries.map((entry) => ({ ...entry }));
+    trial.max = this.max;
+    return trial.add(fence, usage);
+  }
+
+  copy(source: ModelResv): void {
+    const pending = source.entries.filter((e) => !e.fence.signaled);
+    this.max = pending.length === 0 ? 0 : bucketSlots(source.entries.length);
+    this.entries = pending.map((entry) => ({ ...entry }));
+  }
+
   unlock(): void {
     this.max = this.entries.length;
   }
