@@ -1,5 +1,26 @@
-// P5, P6: mutexes.
+// P5, P6: mutexes. P7, P8: transactions over several ww_mutexes.
 import { goal, native, ours, script } from '../lib/define.mjs';
+
+const woundWait = (goalId, threads, locks, atLeast) => ({
+  id: `ww-${locks}-${threads}`,
+  title: `wound-wait transactions over 3 of ${locks} locks, ${threads} threads, short work inside and outside`,
+  package: 'shm',
+  goals: [goalId],
+  threads: 2,
+  unit: 'thousand a second',
+  reference: 'C wound-wait, spin 100',
+  cases: [
+    native('C wound-wait, spin 100', 'ww', [threads, locks, 100]),
+    ours('WwMutex', 'ww', 'transactions', { threads, locks }),
+    ours('WwMutex, wait-die', 'ww', 'transactions', { threads, locks, algorithm: 'wait-die' }),
+    native('C wound-wait, no spin', 'ww', [threads, locks, 0]),
+  ],
+  verdicts: [
+    goal(goalId, `wound-wait, 3 of ${locks}, ${threads} threads`, 'WwMutex', 'C wound-wait, spin 100', 'ktx_s', {
+      atLeast,
+    }),
+  ],
+});
 
 export const tables = [
   {
@@ -37,4 +58,8 @@ export const tables = [
     ],
     verdicts: [goal('P6', 'mutex, 2 threads', 'Mutex', 'glibc pthread_mutex', 'Mops_s', { atLeast: 1.3 })],
   },
+  woundWait('P7', 2, 64, 0.5),
+  woundWait('P7', 4, 64, 0.5),
+  woundWait('P8', 2, 8, 0.5),
+  woundWait('P8', 4, 8, 0.55),
 ];

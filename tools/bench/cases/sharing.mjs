@@ -1,5 +1,5 @@
-// Figures without a goal: reservation objects, sharing a buffer, taking it back, moving data under stress.
-import { native, ours } from '../lib/define.mjs';
+// Figures without a goal: reservation objects, polling and merging of fences, sharing a buffer, taking it back, moving data under stress.
+import { native, ours, script } from '../lib/define.mjs';
 
 const IMPORTERS = [1, 2, 4, 8];
 const ENGINES = [1, 2];
@@ -17,8 +17,41 @@ const resvTables = RESERVED.map((count) => ({
   verdicts: [],
 }));
 
+const pollTables = [1, 16].map((count) => ({
+  id: `poll-${count}`,
+  title: `poll of ${count} ${count === 1 ? 'file' : 'files'}, timeout 0: all ready, none ready`,
+  package: 'core',
+  goals: [],
+  threads: 1,
+  unit: 'ns',
+  reference: 'bare loop over the state words',
+  cases: [
+    script('bare loop over the state words', 'ready', 'stateWords', { count }),
+    ours('sync_files', 'ready', 'poll', { count, kind: 'sync_file' }),
+    ours('dma-bufs', 'ready', 'poll', { count, kind: 'buffer' }),
+  ],
+  verdicts: [],
+}));
+
+const FENCES = 16;
+
 export const tables = [
   ...resvTables,
+  ...pollTables,
+  {
+    id: 'sync-file-merge',
+    title: `merge two sync_files of ${FENCES} fences and close the result: half of the timelines in common, none`,
+    package: 'core',
+    goals: [],
+    threads: 1,
+    unit: 'ns',
+    reference: 'bare merge of sorted arrays',
+    cases: [
+      script('bare merge of sorted arrays', 'ready', 'mergeArrays', { fences: FENCES }),
+      ours('SyncFile.merge', 'ready', 'merge', { fences: FENCES }),
+    ],
+    verdicts: [],
+  },
   {
     id: 'attach-cycle',
     title: 'attach + map + unmap + detach, one thread',

@@ -31,7 +31,7 @@ export function fenceObjects({ count }) {
   globalThis.gc();
   const bytes = (process.memoryUsage().heapUsed - before) / count;
   const result = { bytes, pause_ms: fullCollection() };
-  if (fences.length !== n) throw new Error('the fences must stay alive until here');
+  if (fences.length !== count) throw new Error('the fences must stay alive until here');
   return result;
 }
 
