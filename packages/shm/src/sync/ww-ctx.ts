@@ -33,6 +33,27 @@ export const WwCtxStruct = struct('ww_acquire_ctx', {
 
 const C = WwCtxStruct;
 
+/** What a thread looks up once for each class. */
+interface ClassState {
+  readonly slab: Slab;
+  /** Word that counts the tickets. */
+  readonly stamps: number;
+  readonly nameId: number;
+}
+
+const CLASSES = Symbol('ww-classes');
+
+function classState(machine: Machine, cls: WwClass): ClassState {
+  const known = machine.local(CLASSES, () => new Map<WwClass, ClassState>());
+  let state = known.get(cls);
+  if (state === undefined) {
+    const stamps = machine.root(`ww_class:${cls.name}`, 16);
+    state = { slab: machine.slab(C), stamps, nameId: machine.intern(cls.name) };
+    known.set(cls, state);
+  }
+  return state;
+}
+
 /** One transaction over several ww mutexes. Make it with {@link WwAcquireCtx.init}, end it with {@link fini}. @kernel ww_acquire_ctx */
 export class WwAcquireCtx {
   readonly machine: Machine;
@@ -51,13 +72,13 @@ export class WwAcquireCtx {
 
   /** Draws a ticket: a smaller stamp is older and wins. @kernel ww_acquire_init @throws KernelError ENOMEM */
   static init(machine: Machine, cls: WwClass = RESERVATION_WW_CLASS): WwAcquireCtx {
-    const slab = machine.slab(C);
+    const { slab, stamps, nameId } = classState(machine, cls);
     const ref = slab.alloc('ww_acquire_init');
     const p = slab.at(ref);
-    const stamp = Atomics.add(machine.mem.i32, machine.root(`ww_class:${cls.name}`, 16), 1) + 1;
+    const stamp = machine.mem.movers.add(stamps, 1) + 1;
     C.stamp.set(machine.mem, p, stamp);
     C.waitDie.set(machine.mem, p, cls.algorithm === 'wait-die' ? 1 : 0);
-    C.class.set(machine.mem, p, machine.intern(cls.name));
+    C.class.set(machine.mem, p, nameId);
     C.injectLeft.set(machine.mem, p, stamp & 15);
     C.injectInterval.set(machine.mem, p, 1);
     return new WwAcquireCtx(machine, slab, ref, cls);

@@ -171,7 +171,7 @@ export class WwMutex {
       machine.diag.warn('ww-backoff', 'after EDEADLK only the contended lock may be taken next, with no lock held');
     }
     C.contending.set(mem, ctx.p, 0);
-    if (ctx.acquired === 0) C.wounded.store(mem, ctx.p, 0);
+    if (C.wounded.get(mem, ctx.p) !== 0 && ctx.acquired === 0) C.wounded.store(mem, ctx.p, 0);
   }
 
   /** Records the new holder's context and looks after the waiters it may have overtaken. */
@@ -182,9 +182,9 @@ export class WwMutex {
       mem.i32[at + WW_CTX] = 0;
       return;
     }
-    Atomics.store(mem.i32, at + WW_CTX, ctx.p);
+    this.#movers.store(at + WW_CTX, ctx.p);
     C.acquired.set(mem, ctx.p, C.acquired.get(mem, ctx.p) + 1);
-    if (!inspect || (Atomics.load(mem.i32, at) & WAITERS) === 0) return;
+    if (!inspect || (this.#movers.load(at) & WAITERS) === 0) return;
     spinLock(machine, at + WW_WAIT_LOCK);
     checkWaiters(machine, at, ctx.p);
     spinUnlock(machine, at + WW_WAIT_LOCK);
@@ -209,7 +209,8 @@ export class WwMutex {
       machine.diag.lockdep('recursive-lock', `task ${machine.tid} takes ${this.className} twice`);
       return this.#fail(new KernelError('EDEADLK', 'ww_mutex_lock', `${this.className} is held by this task already`));
     }
-    if ((v & (WAITERS | WW_DEAD)) === 0) machine.spin.whileEqual(machine.mem, at, v);
+    const stop = WAITERS | HANDOFF | WW_DEAD;
+    if ((v & stop) === 0 && machine.spin.forLock(machine.mem, at, this.#mine, stop)) return this.#own(ctx, true);
     spinLock(machine, at + WW_WAIT_LOCK);
     if (this.#tryTake(false)) {
       spinUnlock(machine, at + WW_WAIT_LOCK);
