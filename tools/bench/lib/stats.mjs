@@ -37,11 +37,13 @@ export function nsPerTurn(loop, turns, slices = 7) {
 }
 
 const SHORT_SLICE_TURNS = 500;
-const SHORT_SLICES = 61;
+const SHORT_SLICES = 200;
 const WARM_TURNS = 20_000;
+const UNDISTURBED = 0.1;
 
 /**
- * ns of a call of `turn`, for ratios of a fifth on a busy machine: its slices are so short that few of them are interrupted.
+ * ns of a call of `turn`, for ratios of a fifth on a busy machine: slices so short that other work interrupts few of them, and
+ * of those the tenth part, for the turns of a core that shares its units with a busy one take up to twice as long.
  * @param {() => unknown} turn
  */
 export function nsUndisturbed(turn) {
@@ -49,7 +51,13 @@ export function nsUndisturbed(turn) {
     for (let i = 0; i < turns; i++) turn();
   };
   loop(WARM_TURNS);
-  return nsPerTurn(loop, SHORT_SLICE_TURNS, SHORT_SLICES);
+  const results = [];
+  for (let i = 0; i < SHORT_SLICES; i++) {
+    const start = performance.now();
+    loop(SHORT_SLICE_TURNS);
+    results.push(((performance.now() - start) * 1e6) / SHORT_SLICE_TURNS);
+  }
+  return quantile(results, UNDISTURBED);
 }
 
 /** GB/s of an operation that moves `bytes` a turn. */
