@@ -14,7 +14,7 @@ import { RevocableStruct as S, revocableOf } from '#dist/dma-buf/revocable-expor
 import type { Machine } from '@dmabuf-emu/shm';
 import { ModelBuffer } from './buffers.fixture.ts';
 import { type ExporterKind, exporters, type ImporterKind, importers, run } from './drivers.fixture.ts';
-import { fail } from './files.fixture.ts';
+import { fail, type ModelFile } from './files.fixture.ts';
 import type { AttachmentPair, BufferPair, World } from './world.fixture.ts';
 
 const EXPORTERS: readonly ExporterKind[] = ['static', 'dynamic', 'revocable'];
@@ -35,6 +35,14 @@ export function pick<T>(all: readonly T[], n: number): T | undefined {
   return all[n % all.length];
 }
 
+/** A descriptor of the task that runs: mostly an open one, of that type if there is one. */
+export function someFd(w: World, n: number, type?: ModelFile['type']): number {
+  const { fds } = w.process;
+  const all = [...fds.keys()].filter((fd) => fds[fd] !== undefined);
+  const fit = all.filter((fd) => fds[fd]!.type === type);
+  return (n < 56 ? pick(fit.length > 0 && n < 48 ? fit : all, n) : undefined) ?? n % 8;
+}
+
 /** A buffer that somebody has a reference to. */
 export function someBuffer(w: World, n: number): BufferPair | undefined {
   return pick(
@@ -53,6 +61,24 @@ export function freeBuffer(w: World, n: number): BufferPair | undefined {
   return pick(
     w.buffers.filter((pair) => pair.model.file.refs > 0 && canLock(w, pair)),
     n,
+  );
+}
+
+/**
+ * Does the same on both sides: with the lock taken for it, when `n` is odd and it can be taken, else as it is. Tells whether
+ * that went well.
+ */
+export function perhapsLocked(
+  w: World,
+  pair: BufferPair,
+  n: number,
+  real: () => unknown,
+  model: () => unknown,
+): boolean {
+  if (n % 2 === 0 || !canLock(w, pair)) return w.equal(real, model);
+  return w.equal(
+    () => w.dmabuf(pair).resv.with(real),
+    () => pair.model.locked(model),
   );
 }
 
@@ -124,7 +150,7 @@ const lifetime: Record<string, Command> = {
   },
 
   getFd(w, [a]) {
-    const fd = a % 8;
+    const fd = someFd(w, a, 'dmabuf');
     const got = w.both(
       () => DmaBuf.get(w.machine, fd),
       () => {
@@ -158,7 +184,7 @@ const lifetime: Record<string, Command> = {
   },
 
   dup(w, [a, b]) {
-    const [fd, least] = [a % 8, b % 7];
+    const [fd, least] = [someFd(w, a), b % 7];
     w.equal(
       () => w.table.dup(fd, least),
       () => {
@@ -171,7 +197,7 @@ const lifetime: Record<string, Command> = {
   },
 
   close(w, [a]) {
-    const fd = a % 8;
+    const fd = someFd(w, a);
     w.equal(
       () => w.table.close(fd),
       () => {
@@ -184,7 +210,7 @@ const lifetime: Record<string, Command> = {
 
   /** SCM_RIGHTS */
   send(w, [a, b]) {
-    const fd = a % 8;
+    const fd = someFd(w, a);
     const to = b % 3;
     w.equal(
       () => {
@@ -256,19 +282,25 @@ const attaching: Record<string, Command> = {
     w.model.put(buffer.model.file);
   },
 
-  pin(w, [a]) {
+  pin(w, [a, b]) {
     const attachment = someAttachment(w, a);
     if (attachment === undefined) return;
-    w.equal(
+    perhapsLocked(
+      w,
+      attachment.buffer,
+      b,
       () => w.attachment(attachment).pin(),
       () => attachment.model.pin(),
     );
   },
 
-  unpin(w, [a]) {
+  unpin(w, [a, b]) {
     const attachment = someAttachment(w, a);
     if (attachment === undefined) return;
-    w.equal(
+    perhapsLocked(
+      w,
+      attachment.buffer,
+      b,
       () => w.attachment(attachment).unpin(),
       () => attachment.model.unpin(),
     );
@@ -296,7 +328,7 @@ const attaching: Record<string, Command> = {
     const { model } = attachment.buffer;
     const table = b % 8 === 0 ? attachment.stale : pick(attachment.tables, b);
     const live = table !== undefined && attachment.tables.includes(table);
-    const unlocked = c % 2 === 0 && canLock(w, attachment.buffer);
+    const unlocked = c % 4 !== 0 && canLock(w, attachment.buffer);
     if (table === undefined || table === 0) return;
     const handle = SgTable.of(w.machine, table);
     const done = w.equal(
@@ -341,10 +373,13 @@ function forgetObedient(w: World, pair: BufferPair): void {
 }
 
 const access: Record<string, Command> = {
-  invalidate(w, [a]) {
+  invalidate(w, [a, b]) {
     const pair = someBuffer(w, a);
     if (pair === undefined) return;
-    const done = w.equal(
+    const done = perhapsLocked(
+      w,
+      pair,
+      b,
       () => w.dmabuf(pair).invalidateMappings(),
       () => pair.model.invalidate(),
     );
@@ -387,7 +422,7 @@ const access: Record<string, Command> = {
   },
 
   poll(w, [a, b]) {
-    const fd = a % 8;
+    const fd = someFd(w, a);
     const events = pick([PollEvents.IN, PollEvents.OUT, PollEvents.IN | PollEvents.OUT], b)!;
     const file = w.process.fds[fd];
     const pair = file === undefined ? undefined : w.pairOf(file);

@@ -11,23 +11,41 @@ import { syncCommands } from './sync-commands.fixture.ts';
 import { World } from './world.fixture.ts';
 
 const COMMANDS: Record<string, Command> = { ...bufferCommands, ...resvCommands, ...fenceCommands, ...syncCommands };
-/** Those without which the others find nothing to work on come more often. */
+/** Those that give the others something to work on come more often. */
 const OFTEN = [
   'export',
-  'fence',
   'attach',
   'attach',
-  'lock',
-  'lock',
   'attachFence',
-  'fd',
   'map',
-  'timeline',
+  'mapUnlocked',
+  'unmap',
+  'fence',
   'swFence',
+  'syncFile',
 ];
 
 const numbers = fc.tuple(fc.nat({ max: 63 }), fc.nat({ max: 63 }), fc.nat({ max: 63 }));
 const step = fc.tuple(fc.nat({ max: 2 }), fc.constantFrom(...Object.keys(COMMANDS), ...OFTEN), numbers);
+
+/** What every sequence begins with, so that there is something to work on. */
+const FIRST: readonly Step[] = [
+  [0, 'export', [1, 1, 0]],
+  [0, 'get', [0, 0, 0]],
+  [0, 'fd', [0, 0, 0]],
+  [0, 'attach', [0, 0, 1]],
+  [0, 'attach', [0, 2, 1]],
+  [2, 'export', [2, 1, 0]],
+  [2, 'attach', [1, 3, 1]],
+  [2, 'timeline', [0, 0, 0]],
+  [2, 'swFence', [0, 3, 0]],
+  [0, 'fence', [0, 1, 0]],
+  [1, 'fence', [1, 1, 0]],
+  [1, 'syncFile', [0, 0, 0]],
+];
+
+/** No time passes: what is signalled without a time stamp is signalled at 0. */
+const SMALL = { arenaBytes: 8 << 20, memoryBytes: 1 << 20, clock: 'manual' } as const;
 
 /** What must be gone in the end. */
 const KINDS = ['dma_buf', 'dma_buf_attachment', 'sg_table', 'dma_resv', 'sync_file', 'sync_timeline', 'file'];
@@ -57,7 +75,10 @@ function end(w: World): string[] {
     const attachment = w.attachment(pair);
     for (const table of attachment.tables()) attachment.unmapUnlocked(table, 0);
     w.dmabuf(pair.buffer).resv.with(() => {
-      while (attachment.pins > 0) attachment.unpin();
+      while (attachment.pins > 0) {
+        if (pair.model.importer === 'static') w.model.diag.push('warn dma_buf_unpin');
+        attachment.unpin();
+      }
     });
     w.dmabuf(pair.buffer).detach(attachment);
     w.dmabuf(pair.buffer).put();
@@ -78,9 +99,9 @@ function end(w: World): string[] {
 
 /** Plays a sequence on both sides; tells what is left. */
 function play(steps: readonly Step[]): string[] {
-  const machine = Machine.create({ ...TEST_OPTIONS, arenaBytes: 8 << 20, memoryBytes: 1 << 20, name: 'first' });
+  const machine = Machine.create({ ...TEST_OPTIONS, ...SMALL, name: 'first' });
   const w = new World(machine);
-  for (const [task, name, n] of steps) {
+  for (const [task, name, n] of [...FIRST, ...steps]) {
     w.switchTo(task);
     COMMANDS[name]!(w, n);
     w.compare();
@@ -90,13 +111,13 @@ function play(steps: readonly Step[]): string[] {
   return left;
 }
 
-const sequences = fc.array(step, { minLength: 1, maxLength: 80, size: 'max' });
+const sequences = fc.array(step, { maxLength: 60, size: 'max' });
 
 it('the core does what a plain model does, whatever its tasks do', () => {
   fc.assert(
     fc.property(sequences, (steps) => {
       expect(play(steps)).toEqual([]);
     }),
-    { numRuns: propertyRuns(1000) },
+    { numRuns: propertyRuns(1000), unbiased: true },
   );
 });

@@ -102,13 +102,14 @@ export const exporters = {
     },
     map(attachment) {
       const table = onePage(attachment);
+      if (table === null) return null;
       try {
         refuseRevoked(attachment, 'map');
       } catch (error) {
-        table?.free();
+        table.free();
         throw error;
       }
-      if (table !== null) revocableOf(attachment.dmabuf).mapped();
+      revocableOf(attachment.dmabuf).mapped();
       return table;
     },
     unmap(attachment, table, direction) {

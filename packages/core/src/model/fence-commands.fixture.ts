@@ -112,11 +112,10 @@ const using: Record<string, Command> = {
       () => (b % 2 === 0 ? w.fence(leaf).checkAndSignal() : w.fence(leaf).signalUnowned(b)),
       () => {
         const was = leaf.model.signaled;
-        leaf.model.end(0, b);
+        leaf.model.end(0, b % 2 === 0 ? 0 : b);
         return b % 2 === 0 ? was : undefined;
       },
     );
-    if (b % 2 === 0) leaf.model.stampNs = w.fence(leaf).timestampNs();
   },
 
   setError(w, [a, b]) {

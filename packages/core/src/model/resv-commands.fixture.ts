@@ -1,6 +1,6 @@
 import { Fence, FenceArray, type ResvUsage, SyncFile } from '@dmabuf-emu/core';
 import { ModelArray, ModelFence } from '../fence/containers-model.fixture.ts';
-import { type Command, freeBuffer, pick, someBuffer } from './buffer-commands.fixture.ts';
+import { type Command, freeBuffer, perhapsLocked, pick, someBuffer, someFd } from './buffer-commands.fixture.ts';
 import { fail } from './files.fixture.ts';
 import type { BufferPair, FencePair, World } from './world.fixture.ts';
 
@@ -68,11 +68,14 @@ const locking: Record<string, Command> = {
 };
 
 const changing: Record<string, Command> = {
-  reserve(w, [a, b]) {
+  reserve(w, [a, b, c]) {
     const pair = someBuffer(w, a);
     const count = b % 7;
     if (pair === undefined) return;
-    w.equal(
+    perhapsLocked(
+      w,
+      pair,
+      c,
       () => w.dmabuf(pair).resv.reserveFences(count),
       () => {
         pair.model.requireLock();
@@ -90,9 +93,13 @@ const changing: Record<string, Command> = {
     const fence = somePlain(w, b);
     const usage = usageOf(c);
     if (pair === undefined || fence === undefined) return;
-    const { resv, isHeld } = pair.model;
-    if (isHeld && !resv.hasRoom(fence.model, usage)) return;
-    w.equal(
+    const { resv } = pair.model;
+    const hasRoom = resv.hasRoom(fence.model, usage);
+    if (pair.model.isHeld && !hasRoom) return;
+    perhapsLocked(
+      w,
+      pair,
+      hasRoom ? c >> 2 : 0,
       () => w.dmabuf(pair).resv.addFence(w.fence(fence), usage),
       () => {
         pair.model.requireLock();
@@ -125,7 +132,10 @@ const changing: Record<string, Command> = {
     const usage = usageOf(c >> 2);
     if (pair === undefined || fence === undefined || entry === undefined) return;
     const { context } = entry.fence;
-    w.equal(
+    perhapsLocked(
+      w,
+      pair,
+      a >> 3,
       () => w.dmabuf(pair).resv.replaceFences(context, w.fence(fence), usage),
       () => {
         pair.model.requireLock();
@@ -134,10 +144,13 @@ const changing: Record<string, Command> = {
     );
   },
 
-  copy(w, [a, b]) {
+  copy(w, [a, b, c]) {
     const [to, from] = [someBuffer(w, a), someBuffer(w, b)];
     if (to === undefined || from === undefined) return;
-    w.equal(
+    perhapsLocked(
+      w,
+      to,
+      c,
       () => w.dmabuf(to).resv.copyFences(w.dmabuf(from).resv),
       () => {
         to.model.requireLock();
@@ -204,7 +217,7 @@ const looking: Record<string, Command> = {
 
   importSyncFile(w, [a, b, c]) {
     const pair = freeBuffer(w, a);
-    const [fd, flags] = [b % 8, c % 5];
+    const [fd, flags] = [someFd(w, b, 'sync_file'), c % 5];
     if (pair === undefined) return;
     w.equal(
       () => w.dmabuf(pair).importSyncFile(fd, flags),

@@ -1,6 +1,6 @@
 import { Fence, FdTable, SwSyncTimeline, SyncFile } from '@dmabuf-emu/core';
 import type { ModelFence } from '../fence/containers-model.fixture.ts';
-import { type Command, pick } from './buffer-commands.fixture.ts';
+import { type Command, pick, someFd } from './buffer-commands.fixture.ts';
 import { mergedModel } from './fence-commands.fixture.ts';
 import { fail, type ModelFile } from './files.fixture.ts';
 import { ModelTimeline } from './timeline.fixture.ts';
@@ -66,7 +66,7 @@ const syncFiles: Record<string, Command> = {
   },
 
   syncMerge(w, [a, b, c]) {
-    const [fd, fd2, flags] = [a % 8, b % 8, c % 8 === 0 ? 1 : 0];
+    const [fd, fd2, flags] = [someFd(w, a, 'sync_file'), someFd(w, b, 'sync_file'), c % 8 === 0 ? 1 : 0];
     let heads: ModelFence[] = [];
     const made = w.both(
       () => withFile(w, fd, (file) => SyncFile.of(file).mergeFd({ fd2, flags })),
@@ -86,7 +86,7 @@ const syncFiles: Record<string, Command> = {
   },
 
   info(w, [a, b]) {
-    const fd = a % 8;
+    const fd = someFd(w, a, 'sync_file');
     const room = b % 4;
     const pad = b % 16 === 5 ? 1 : 0;
     w.equal(
@@ -109,7 +109,7 @@ const syncFiles: Record<string, Command> = {
 
   /** Keeps the fence of a sync_file. */
   fenceOf(w, [a]) {
-    const fd = a % 8;
+    const fd = someFd(w, a, 'sync_file');
     const fence = SyncFile.fenceOf(w.machine, fd);
     const file = w.process.fds[fd];
     const sync = file === undefined ? undefined : w.pairOf(file).sync;
@@ -134,7 +134,7 @@ const timelines: Record<string, Command> = {
         }
       },
       () => {
-        const timeline = new ModelTimeline(0);
+        const timeline = new ModelTimeline();
         const file = w.model.open('sw_sync', () => timeline.abandon());
         try {
           return { fd: w.process.install(file), file, timeline };
@@ -150,7 +150,7 @@ const timelines: Record<string, Command> = {
   },
 
   swFence(w, [a, b]) {
-    const [fd, value] = [a % 8, b % 12];
+    const [fd, value] = [someFd(w, a, 'sw_sync'), b % 12];
     const made = w.both(
       () => withFile(w, fd, (file) => SwSyncTimeline.of(file).createFenceFd(value)),
       () => {
@@ -166,7 +166,7 @@ const timelines: Record<string, Command> = {
   },
 
   inc(w, [a, b]) {
-    const [fd, by] = [a % 8, b % 4];
+    const [fd, by] = [someFd(w, a, 'sw_sync'), b % 4];
     w.equal(
       () => withFile(w, fd, (file) => SwSyncTimeline.of(file).inc(by)),
       () => {
@@ -180,13 +180,14 @@ const timelines: Record<string, Command> = {
 
 /** The point of a timeline: the pending one of that value, as long as somebody holds it. */
 function pointModel(w: World, timeline: ModelTimeline, fence: Fence, value: number): ModelFence {
+  if (timeline.context === 0) timeline.context = fence.context;
   const there = timeline.points.find(({ seqno }) => seqno === value);
   const seen = w.known.get(fence.ref);
   if (there !== undefined && isHeld(w, there)) same(seen, there);
   if (seen !== undefined && seen === there) return there;
   timeline.points = timeline.points.filter((point) => point !== there);
   const model = timeline.createPoint(value);
-  same([fence.seqno, fence.signaledFlag()], [value, model.signaled]);
+  same([fence.context, fence.seqno, fence.signaledFlag()], [timeline.context, value, model.signaled]);
   return w.learn(fence.ref, model);
 }
 

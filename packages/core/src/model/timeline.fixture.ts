@@ -4,14 +4,11 @@ const ENOENT = -2;
 
 /** A timeline that is moved on by hand, core §4. */
 export class ModelTimeline {
-  readonly context: number;
+  /** Known once it has a fence. */
+  context = 0;
   value = 0;
   /** Points that were not reached, lowest first. */
   points: ModelFence[] = [];
-
-  constructor(context: number) {
-    this.context = context;
-  }
 
   createPoint(seqno: number): ModelFence {
     const point = new ModelFence(this.context, seqno);
