@@ -30,11 +30,20 @@ export function testMachine(options: MachineOptions = {}): Machine {
 }
 
 /**
- * How often a property is tried that is tried `usual` times in every test run: DMABUF_EMU_RUNS_FACTOR times as often.
- * The nightly run sets it.
+ * How often a property is tried that is tried `usual` times in every test run: DMABUF_EMU_RUNS_FACTOR times as often, which
+ * the nightly run sets.
  */
 export function propertyRuns(usual: number): number {
-  return usual * Number(process.env['DMABUF_EMU_RUNS_FACTOR'] ?? 1);
+  return usual * runsFactor();
+}
+
+/** How long a property may take that may take `usualMs` in every test run. */
+export function propertyTimeoutMs(usualMs: number): number {
+  return usualMs * runsFactor();
+}
+
+function runsFactor(): number {
+  return Number(process.env['DMABUF_EMU_RUNS_FACTOR'] ?? 1);
 }
 
 /** A worker that a test started, joined to the machine. */

@@ -1,6 +1,6 @@
 import { FdTable, File, registerFileOps } from '@dmabuf-emu/core';
 import { isKernelError } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
@@ -76,7 +76,7 @@ describe('any sequence of calls of a large descriptor table', () => {
         file.put();
         FdTable.exit(machine);
       }),
-      { numRuns: 40 },
+      { numRuns: propertyRuns(40) },
     );
   });
 });

@@ -9,7 +9,7 @@ import {
 } from '@dmabuf-emu/core';
 import { countCallback, mockFence } from '#dist/fence/mock-fence.test-worker.js';
 import { KernelBug, type Machine, Mutex, setSyncHook } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LIMIT_MS, startJob, untilAsleep } from './fence-worker.fixture.ts';
@@ -197,7 +197,7 @@ describe('callbacks', () => {
         for (const cb of cbs) cb.free();
         f.put();
       }),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     );
   });
 });

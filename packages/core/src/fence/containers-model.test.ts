@@ -1,7 +1,7 @@
 import { Fence, FenceArray, FenceChain, fenceContextAlloc, fenceUnwrap, mergeFences } from '@dmabuf-emu/core';
 import { mockFence } from '#dist/fence/mock-fence.test-worker.js';
 import { isKernelError, type Machine } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { ModelArray, ModelChain, ModelFence, mergeModels } from './containers-model.fixture.ts';
@@ -197,6 +197,6 @@ it('arrays, chains, unwrapping and merging do what a plain model does', () => {
       }
       pairs.end();
     }),
-    { numRuns: RUNS },
+    { numRuns: propertyRuns(RUNS) },
   );
-}, 60_000);
+});

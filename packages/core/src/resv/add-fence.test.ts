@@ -3,7 +3,7 @@ import { capacityFor } from '#dist/resv/internal/list.js';
 import { MAX, NUM, ResvStruct } from '#dist/resv/internal/layout.js';
 import { mockFence, mockOps } from '#dist/fence/mock-fence.test-worker.js';
 import { KernelBug, type Machine } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ModelFence, ModelResv } from './model.fixture.ts';
@@ -369,7 +369,7 @@ describe('any sequence of operations', () => {
         for (const f of fences) f.put();
         resv.destroy();
       }),
-      { seed, numRuns: 150 },
+      { seed, numRuns: propertyRuns(150) },
     );
   });
 });

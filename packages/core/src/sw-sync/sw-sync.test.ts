@@ -1,7 +1,7 @@
 import { FdTable, Fence, poll, PollEvents, SwSyncTimeline, syncInfo, SyncFile } from '@dmabuf-emu/core';
 import { close, statusOf, swFence, swInc, swOpen, syncMerge, syncWait } from '#dist/sw-sync/sync-user.test-worker.js';
 import { atomicLoad, ERRNO, KernelError, type Machine } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { startMany, startSwSyncJob } from './sw-sync-worker.fixture.ts';
@@ -183,7 +183,7 @@ describe('SwSyncTimeline (core §4.2)', () => {
         held = [];
         timeline.file.put();
       }),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     );
   });
 });

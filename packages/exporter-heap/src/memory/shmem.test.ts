@@ -7,6 +7,7 @@ import {
   setHugePageLimit,
   Shmem,
 } from '@dmabuf-emu/exporter-heap';
+import { propertyRuns } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { errno, rig } from '../testing/rig.fixture.ts';
@@ -110,7 +111,7 @@ describe('Shmem', () => {
         }
         shmem.put();
       }),
-      { numRuns: 40 },
+      { numRuns: propertyRuns(40) },
     );
   });
 

@@ -1,5 +1,5 @@
 import { i32, struct, type Machine } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { XARRAY_FIELDS, XArray } from '#dist/memory/xarray.js';
@@ -50,7 +50,7 @@ describe('XArray', () => {
         for (const [index] of tree.entries()) tree.erase(index);
         expect(nodes(machine)).toBe(0);
       }),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     );
   });
 

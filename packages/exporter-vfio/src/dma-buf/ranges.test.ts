@@ -1,3 +1,4 @@
+import { propertyRuns } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { rangesInBar, toU64, validateRanges } from '#dist/dma-buf/ranges.js';
@@ -40,6 +41,6 @@ test('validation agrees with arithmetic without limits', () => {
         );
       } else expect(() => rangesInBar(ranges, bar)).toThrow(errno(end[first]! >= 2n ** 64n ? 'EOVERFLOW' : 'EINVAL'));
     }),
-    { seed: 11, numRuns: 2000 },
+    { seed: 11, numRuns: propertyRuns(2000) },
   );
 });

@@ -1,6 +1,6 @@
 import { SgTable } from '@dmabuf-emu/core';
 import { pageWindow, restoreTable, trimTable } from '#dist/rdma-umem/trim-window.js';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
@@ -82,7 +82,7 @@ describe('a table cut down to a window', () => {
         expect(table.entries()).toEqual(entries);
         table.free();
       }),
-      { numRuns: 40 },
+      { numRuns: propertyRuns(40) },
     );
   });
 });

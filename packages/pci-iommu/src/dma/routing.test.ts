@@ -1,3 +1,4 @@
+import { propertyRuns, propertyTimeoutMs } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { calcMapTypeAndDistance, P2pMapType } from '../p2pdma/index.ts';
@@ -135,13 +136,13 @@ describe('route and map type', () => {
     return direct;
   }
 
-  test('agree on 300 random machines', { timeout: 60_000 }, () => {
+  test('agree on 300 random machines', { timeout: propertyTimeoutMs(60_000) }, () => {
     let direct = 0;
     fc.assert(
       fc.property(randomMachine, (machine) => {
         direct += agree(new Topology(machine));
       }),
-      { numRuns: 300 },
+      { numRuns: propertyRuns(300) },
     );
     expect(direct).toBeGreaterThan(100);
   });

@@ -1,4 +1,4 @@
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, propertyTimeoutMs, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { IommuProt, IotlbGather } from '../iommu/index.ts';
@@ -58,7 +58,7 @@ function tryMap(pci: PciSystem, iova: number, ram: number, other: number): void 
   iommu.map(iova, paddr, 4096, 1 + (other % 7 === 0 ? other % 2 : 2));
 }
 
-test('accesses do the same with and without WebAssembly', { timeout: 120_000 }, () => {
+test('accesses do the same with and without WebAssembly', { timeout: propertyTimeoutMs(120_000) }, () => {
   const step = fc.tuple(fc.nat(6), fc.nat(PAGES - 1), fc.integer({ min: 1, max: 12 }), fc.nat(4000));
   fc.assert(
     fc.property(fc.array(step, { minLength: 10, maxLength: 80 }), (steps) => {
@@ -66,7 +66,7 @@ test('accesses do the same with and without WebAssembly', { timeout: 120_000 }, 
       using js = testMachine({ movers: 'js' });
       expect(run(wasm, steps)).toEqual(run(js, steps));
     }),
-    { numRuns: 60 },
+    { numRuns: propertyRuns(60) },
   );
 });
 

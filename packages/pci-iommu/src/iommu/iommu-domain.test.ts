@@ -1,5 +1,5 @@
 import { type Machine, Machine as MachineClass } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BIG_BAR, BIG_BAR_BYTES, smallMemory } from '../memory/test-memory.ts';
@@ -261,7 +261,7 @@ describe('IOTLB', () => {
         expect(domain.mappedPages).toBe(model.size);
         expect(domain.audit()).toEqual([]);
       }),
-      { numRuns: 40 },
+      { numRuns: propertyRuns(40) },
     );
   });
 });

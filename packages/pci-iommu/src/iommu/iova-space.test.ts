@@ -1,5 +1,5 @@
 import { Machine } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { smallMemory } from '../memory/test-memory.ts';
@@ -169,7 +169,7 @@ describe('IOVA allocator', () => {
         );
         expect(left).toBe(kept.size);
       }),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     );
   });
 });

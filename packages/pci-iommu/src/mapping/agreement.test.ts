@@ -1,4 +1,4 @@
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, propertyTimeoutMs, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { P2pMapType } from '../p2pdma/index.ts';
@@ -17,7 +17,7 @@ function note(what: string): void {
 
 test(
   'on random machines, whatever can be mapped is reached with the mapped address, and nothing else is',
-  { timeout: 120_000 },
+  { timeout: propertyTimeoutMs(120_000) },
   () => {
     fc.assert(
       fc.property(randomMachine, fc.boolean(), fc.nat(1000), (topology, iommu, pick) => {
@@ -65,7 +65,7 @@ test(
         }
         buffer.release();
       }),
-      { numRuns: 200 },
+      { numRuns: propertyRuns(200) },
     );
     expect(['refused', 'bus', 'translated', 'direct'].filter((what) => !(seen[what]! > 20))).toEqual([]);
   },

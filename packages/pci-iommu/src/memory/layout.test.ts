@@ -1,3 +1,4 @@
+import { propertyRuns } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { builtinMachines, Topology } from '../topology/index.ts';
@@ -90,7 +91,7 @@ describe('layout of physical memory', () => {
         expect(bytes).toBe(Math.ceil(ramBytes / 4096) * 4096);
         expect(map.frames).toBe(frame);
       }),
-      { numRuns: 50 },
+      { numRuns: propertyRuns(50) },
     );
   });
 

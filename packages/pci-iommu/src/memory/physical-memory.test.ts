@@ -1,5 +1,5 @@
 import { KernelError, Machine } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PhysicalMemory } from './physical-memory.ts';
@@ -170,7 +170,7 @@ describe('RAM allocator', () => {
           expect(ram.usedAddresses(1)).toEqual([]);
         },
       ),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     );
   });
 });

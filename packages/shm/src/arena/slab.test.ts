@@ -1,5 +1,5 @@
 import { i32, KernelBug, KernelError, kmemSlab, Machine, struct, words } from '@dmabuf-emu/shm';
-import { startTestWorker, testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, startTestWorker, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
@@ -86,7 +86,7 @@ describe('Slab', () => {
         expect([...slab.live()].toSorted((a, b) => a - b)).toEqual(live.toSorted((a, b) => a - b));
         for (const ref of live) slab.free(ref);
       }),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     );
   });
 

@@ -1,5 +1,6 @@
 import { Mem } from '@dmabuf-emu/shm';
 import { bucketOf, bucketValue, HISTOGRAM_WORDS, LogHistogram, summarise } from '#dist/board/log-histogram.js';
+import { propertyRuns } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
@@ -54,7 +55,7 @@ describe('percentiles', () => {
           expect(Math.abs(value - exact(p))).toBeLessThanOrEqual(exact(p) / 16 + 1);
         }
       }),
-      { numRuns: 200 },
+      { numRuns: propertyRuns(200) },
     );
   });
 });

@@ -1,4 +1,5 @@
 import { MapFlags, MemorySignal, type Process, Prot, sys } from '@dmabuf-emu/uapi';
+import { propertyRuns } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { errno, programRig } from './process.fixture.ts';
@@ -219,7 +220,7 @@ test('a random sequence of calls leaves the memory that a plain model has', () =
         else expect(process.space.read(address, 1)[0]).toBe(cell.byte);
       }
     }),
-    { numRuns: 25 },
+    { numRuns: propertyRuns(25) },
   );
 });
 

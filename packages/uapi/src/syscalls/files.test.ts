@@ -1,4 +1,5 @@
 import { type Process, sys } from '@dmabuf-emu/uapi';
+import { propertyRuns } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { errno, programRig } from '../process/process.fixture.ts';
@@ -143,6 +144,6 @@ test('a memfd is read, written, moved in and resized like an array of bytes', ()
       }
       sys.close(process, fd);
     }),
-    { numRuns: 60 },
+    { numRuns: propertyRuns(60) },
   );
 });

@@ -1,6 +1,6 @@
 import { Epoll, EventFd, FdTable, OpenFlags, PollEvents } from '@dmabuf-emu/core';
 import { isKernelError } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
@@ -120,7 +120,7 @@ describe('any sequence of calls of an epoll file', () => {
         epoll.file.put();
         FdTable.exit(machine);
       }),
-      { numRuns: 150 },
+      { numRuns: propertyRuns(150) },
     );
   });
 });

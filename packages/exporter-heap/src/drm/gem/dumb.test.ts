@@ -1,4 +1,5 @@
 import type { DumbRequest } from '@dmabuf-emu/exporter-heap';
+import { propertyRuns } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { answer, drmRig, SMALL } from '../drm.fixture.ts';
@@ -65,7 +66,7 @@ describe('a dumb buffer', () => {
         drm.destroyDumb(found.handle);
         made++;
       }),
-      { numRuns: 500 },
+      { numRuns: propertyRuns(500) },
     );
     expect(made).toBeGreaterThan(50);
   });

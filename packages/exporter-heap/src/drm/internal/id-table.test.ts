@@ -1,5 +1,5 @@
 import { i32, type Machine, struct } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import { IdTable, idTable } from '#dist/drm/internal/id-table.js';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -45,7 +45,7 @@ it('gives the lowest id from 1, and keeps what is taken', () => {
       table.destroy();
       expect(machine.verify().counts['slab:idr_layer'] ?? 0).toBe(0);
     }),
-    { numRuns: 100 },
+    { numRuns: propertyRuns(100) },
   );
 });
 

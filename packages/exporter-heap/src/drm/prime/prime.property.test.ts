@@ -1,4 +1,5 @@
 import type { DrmFile } from '@dmabuf-emu/exporter-heap';
+import { propertyRuns, propertyTimeoutMs } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { answer, BOTH, drmRig, type DrmRig, SMALL } from '../drm.fixture.ts';
@@ -74,24 +75,28 @@ class Twins {
   }
 }
 
-it('handles, names, descriptors and counts of references are those of the model', { timeout: 120_000 }, () => {
-  const seen: Record<string, number> = {};
-  fc.assert(
-    fc.property(fc.array(act, { minLength: 10, maxLength: 60 }), (acts) => {
-      using rig = drmRig();
-      const twins = new Twins(rig);
-      for (const one of acts) {
-        const [real, model] = twins.run(one);
-        expect(real, JSON.stringify(one)).toEqual(model);
-        const [counted, known] = twins.counts();
-        expect(counted, JSON.stringify(one)).toEqual(known);
-        const what = typeof model === 'string' ? `${one.do} ${model}` : one.do;
-        seen[what] = (seen[what] ?? 0) + 1;
-      }
-      expect(rig.machine.verify().errors).toEqual([]);
-    }),
-    { numRuns: 60 },
-  );
-  const rare = ['export', 'import', 'close', 'name', 'move', 'close EINVAL', 'export ENOENT', 'name ENOENT'];
-  expect(rare.filter((what) => !(seen[what]! > 0))).toEqual([]);
-});
+it(
+  'handles, names, descriptors and counts of references are those of the model',
+  { timeout: propertyTimeoutMs(120_000) },
+  () => {
+    const seen: Record<string, number> = {};
+    fc.assert(
+      fc.property(fc.array(act, { minLength: 10, maxLength: 60 }), (acts) => {
+        using rig = drmRig();
+        const twins = new Twins(rig);
+        for (const one of acts) {
+          const [real, model] = twins.run(one);
+          expect(real, JSON.stringify(one)).toEqual(model);
+          const [counted, known] = twins.counts();
+          expect(counted, JSON.stringify(one)).toEqual(known);
+          const what = typeof model === 'string' ? `${one.do} ${model}` : one.do;
+          seen[what] = (seen[what] ?? 0) + 1;
+        }
+        expect(rig.machine.verify().errors).toEqual([]);
+      }),
+      { numRuns: propertyRuns(60) },
+    );
+    const rare = ['export', 'import', 'close', 'name', 'move', 'close EINVAL', 'export ENOENT', 'name ENOENT'];
+    expect(rare.filter((what) => !(seen[what]! > 0))).toEqual([]);
+  },
+);

@@ -1,5 +1,6 @@
 import { SwSyncTimeline } from '@dmabuf-emu/core';
 import { SyncobjFdFlags, SyncobjWaitFlags } from '@dmabuf-emu/exporter-heap';
+import { propertyRuns, propertyTimeoutMs } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { answer, drmRig } from '../drm.fixture.ts';
@@ -14,7 +15,7 @@ const step = fc.oneof(
   fc.record({ do: fc.constant('go on' as const), timeline: fc.nat(1) }),
 );
 
-it('a timeline has come as far as everything before has ended', { timeout: 120_000 }, () => {
+it('a timeline has come as far as everything before has ended', { timeout: propertyTimeoutMs(120_000) }, () => {
   let pending = 0;
   fc.assert(
     fc.property(fc.array(step, { minLength: 3, maxLength: 25 }), (steps) => {
@@ -58,7 +59,7 @@ it('a timeline has come as far as everything before has ended', { timeout: 120_0
         }
       }
     }),
-    { numRuns: 60 },
+    { numRuns: propertyRuns(60) },
   );
   expect(pending).toBeGreaterThan(60);
 });

@@ -1,5 +1,5 @@
 import { type Machine, setSyncHook } from '@dmabuf-emu/shm';
-import { testMachine } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { exportRanges } from '../../mapping/test-exporter.ts';
@@ -273,7 +273,7 @@ test('the table finds what a list of all grants finds', () => {
       for (const ref of model.keys()) table.removeChain(ref);
       expect(table.list()).toEqual([]);
     }),
-    { numRuns: 60 },
+    { numRuns: propertyRuns(60) },
   );
 });
 

@@ -1,3 +1,4 @@
+import { propertyRuns } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseMachineDescription, Topology, TopologyError } from '../index.ts';
@@ -47,7 +48,7 @@ describe('whatever the description', () => {
         const error = errorOf(() => new Topology(parseMachineDescription(damaged)));
         expect(error === null || error instanceof TopologyError).toBe(true);
       }),
-      { numRuns: 1000 },
+      { numRuns: propertyRuns(1000) },
     );
   });
 });

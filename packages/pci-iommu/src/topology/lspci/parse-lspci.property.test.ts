@@ -1,3 +1,4 @@
+import { propertyRuns } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { describeLspci, parseLspci, TopologyError } from '../index.ts';
@@ -58,7 +59,7 @@ describe('whatever the text', () => {
         const refused = error instanceof TopologyError && error.line >= 1 && error.line <= Math.max(1, lines.length);
         expect(error === null || refused).toBe(true);
       }),
-      { numRuns: 500 },
+      { numRuns: propertyRuns(500) },
     );
   });
 
@@ -68,7 +69,7 @@ describe('whatever the text', () => {
         const error = errorOf(() => describeLspci(lines.join('\n'), { name: 'x' }));
         expect(error === null || error instanceof TopologyError).toBe(true);
       }),
-      { numRuns: 500 },
+      { numRuns: propertyRuns(500) },
     );
   });
 });
