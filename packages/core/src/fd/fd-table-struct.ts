@@ -11,7 +11,7 @@ export const FdTableStruct = struct('files_struct', {
   block: i32(),
   /** Entries taken, reserved ones included. */
   open: i32(),
-  /** No entry below is free. @kernel files_struct.next_fd */
+  /** No entry below is free. @kernel next_fd */
   next: i32(),
 });
 
