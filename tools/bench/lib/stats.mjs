@@ -37,28 +37,37 @@ export function nsPerTurn(loop, turns, slices = 7) {
 }
 
 const SHORT_SLICE_TURNS = 500;
-const SHORT_SLICES = 200;
+const SHORT_SLICES = 10;
+const PASSES = 20;
 const WARM_TURNS = 20_000;
 const UNDISTURBED = 0.1;
 
 /**
- * ns of a call of `turn`, for ratios of a fifth on a busy machine: slices so short that other work interrupts few of them, and
- * of those the tenth part, for the turns of a core that shares its units with a busy one take up to twice as long.
- * @param {() => unknown} turn
+ * ns of a call of each of `turns`, for ratios of a fifth on a busy machine: slices so short that other work interrupts few of
+ * them, taken by turns over the whole time, and of those the fastest tenth. A core that shares its units with a busy one takes
+ * twice as long for a while.
+ * @template {string} K
+ * @param {Record<K, () => unknown>} turns
+ * @returns {Record<K, number>}
  */
-export function nsUndisturbed(turn) {
-  const loop = (turns) => {
-    for (let i = 0; i < turns; i++) turn();
-  };
-  loop(WARM_TURNS);
-  const results = [];
-  for (let i = 0; i < SHORT_SLICES; i++) {
-    const start = performance.now();
-    loop(SHORT_SLICE_TURNS);
-    results.push(((performance.now() - start) * 1e6) / SHORT_SLICE_TURNS);
+export function nsUndisturbed(turns) {
+  const measured = Object.entries(turns).map(([name, turn]) => ({ name, loop: loopOver(turn), samples: [] }));
+  for (const { loop } of measured) loop(WARM_TURNS);
+  for (let pass = 0; pass < PASSES; pass++) {
+    for (const { loop, samples } of measured) {
+      for (let i = 0; i < SHORT_SLICES; i++) {
+        const start = performance.now();
+        loop(SHORT_SLICE_TURNS);
+        samples.push(((performance.now() - start) * 1e6) / SHORT_SLICE_TURNS);
+      }
+    }
   }
-  return quantile(results, UNDISTURBED);
+  return Object.fromEntries(measured.map(({ name, samples }) => [name, quantile(samples, UNDISTURBED)]));
 }
+
+const loopOver = (turn) => (count) => {
+  for (let i = 0; i < count; i++) turn();
+};
 
 /** GB/s of an operation that moves `bytes` a turn. */
 export function gbPerSecond(bytes, operation, totalBytes = 3e8) {

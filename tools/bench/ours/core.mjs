@@ -22,7 +22,7 @@ const EXPORTS = [
   'poll',
   'registerDrivers',
 ];
-export const BUFFER_BYTES = 65_536;
+const BUFFER_BYTES = 65_536;
 
 /** A machine with a fence driver, an exporter and a device; all exports of core are properties of the result. */
 export async function openCore(arenaBytes) {

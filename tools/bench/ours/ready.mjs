@@ -20,13 +20,13 @@ function pollRequests(core, count, kind, signaled) {
 export async function poll({ count, kind }) {
   const core = await openCore(ARENA_BYTES);
   const { machine } = core;
-  const time = (signaled) => {
+  const turn = (signaled) => {
     const requests = pollRequests(core, count, kind, signaled);
     const found = core.poll(machine, requests, { timeoutMs: 0 });
     if (found.some((events) => (events !== 0) !== signaled)) throw new Error(`poll says ${found}`);
-    return nsUndisturbed(() => core.poll(machine, requests, { timeoutMs: 0 }));
+    return () => core.poll(machine, requests, { timeoutMs: 0 });
   };
-  return { ready_ns: time(true), unready_ns: time(false) };
+  return nsUndisturbed({ ready_ns: turn(true), unready_ns: turn(false) });
 }
 
 function syncFileOf(core, fences) {
@@ -38,15 +38,15 @@ export async function merge({ fences }) {
   const make = (count) => Array.from({ length: count }, () => newFence(core));
   const [shared, ...own] = [make(fences / 2), make(fences / 2), make(fences / 2), make(fences)];
   const one = syncFileOf(core, [...shared, ...own[0]]);
-  const time = (other, expected) => {
+  const turn = (other, expected) => {
     const merged = one.merge(other);
     const { numFences } = merged.info();
     if (numFences !== expected) throw new Error(`${numFences} fences instead of ${expected}`);
     merged.file.put();
-    return nsUndisturbed(() => one.merge(other).file.put());
+    return () => one.merge(other).file.put();
   };
-  return {
-    shared_ns: time(syncFileOf(core, [...shared, ...own[1]]), fences * 1.5),
-    disjoint_ns: time(syncFileOf(core, own[2]), fences * 2),
-  };
+  return nsUndisturbed({
+    shared_ns: turn(syncFileOf(core, [...shared, ...own[1]]), fences * 1.5),
+    disjoint_ns: turn(syncFileOf(core, own[2]), fences * 2),
+  });
 }

@@ -1,12 +1,13 @@
 // What an operation costs beside many live objects that it has nothing to do with, and what those take of the arena.
 import { nsUndisturbed } from '../lib/stats.mjs';
-import { BUFFER_BYTES, addToResv, newBuffer, newFence, openCore } from './core.mjs';
+import { addToResv, newBuffer, newFence, openCore } from './core.mjs';
 
 const ARENA_BYTES = 64 << 20;
 const BYTES_A_FENCE = 64;
 const BYTES_A_BUFFER = 2048;
 const ATTACHMENTS = 2;
-const FIRST_SLOTS = 64;
+const SPARE_DESCRIPTORS = 64;
+const EARLY_FD = 3;
 
 const usedBytes = (core) => core.machine.arena.usage().usedBytes;
 
@@ -44,19 +45,21 @@ export async function besideDescriptors({ count }) {
   const core = await openCore(ARENA_BYTES + count * BYTES_A_BUFFER);
   const { machine, FdTable } = core;
   const table = FdTable.current(machine);
-  table.limit = count + FIRST_SLOTS;
+  table.limit = count + SPARE_DESCRIPTORS;
   const file = newBuffer(core).file;
   const descriptor_bytes = bytesEach(core, count, () => table.install(file.get()));
-  const open_close_ns = nsUndisturbed(() => table.close(table.install(file.get())));
-  const fds = [table.install(file.get())];
-  const get_put_ns = nsUndisturbed(() => table.get(fds[0]).put());
-  const lowest = 3;
-  const reopen_ns = nsUndisturbed(() => {
-    table.close(lowest);
-    table.install(file.get());
-    table.close(table.install(file.get()));
+  const fd = table.install(file.get());
+  const openAndClose = () => table.close(table.install(file.get()));
+  const times = nsUndisturbed({
+    open_close_ns: openAndClose,
+    get_put_ns: () => table.get(fd).put(),
+    reopen_ns: () => {
+      table.close(EARLY_FD);
+      table.install(file.get());
+      openAndClose();
+    },
   });
-  return { descriptor_bytes, open_close_ns, get_put_ns, reopen_ns };
+  return { descriptor_bytes, ...times };
 }
 
 /** The price of each operation, in ns. */
@@ -73,22 +76,20 @@ function costs(core) {
     { file: buffer.file, events: core.PollEvents.IN },
   ];
   const init = { ops, context, seqno: 1 };
-  return {
-    fence_ns: nsUndisturbed(() => {
+  return nsUndisturbed({
+    fence_ns: () => {
       const ref = core.fenceCreate(machine, init);
       core.fenceSignal(machine, ref, 1);
       core.fencePut(machine, ref);
-    }),
-    resv_ns: nsUndisturbed(() => {
+    },
+    resv_ns: () => {
       addToResv(core, resv, fence);
       const cursor = resv.unlocked(core.ResvUsage.READ);
       for (let ref = cursor.first(); ref !== 0; ref = cursor.next());
-    }),
-    attach_ns: nsUndisturbed(() => buffer.detach(buffer.attach(device))),
-    export_ns: nsUndisturbed(() =>
-      core.DmaBuf.export(machine, { ops: core.exporter, priv: 1, size: BUFFER_BYTES }).put(),
-    ),
-    poll_ns: nsUndisturbed(() => core.poll(machine, requests, { timeoutMs: 0 })),
-    merge_ns: nsUndisturbed(() => one.merge(other).file.put()),
-  };
+    },
+    attach_ns: () => buffer.detach(buffer.attach(device)),
+    export_ns: () => newBuffer(core).put(),
+    poll_ns: () => core.poll(machine, requests, { timeoutMs: 0 }),
+    merge_ns: () => one.merge(other).file.put(),
+  });
 }
