@@ -7,10 +7,17 @@ import { bufferCommands, type Command, type Numbers } from './buffer-commands.fi
 import { mockOps as MOCK } from '#dist/fence/mock-fence.test-worker.js';
 import { fenceCommands } from './fence-commands.fixture.ts';
 import { resvCommands } from './resv-commands.fixture.ts';
+import { rightCommands } from './right-commands.fixture.ts';
 import { syncCommands } from './sync-commands.fixture.ts';
 import { World } from './world.fixture.ts';
 
-const COMMANDS: Record<string, Command> = { ...bufferCommands, ...resvCommands, ...fenceCommands, ...syncCommands };
+const COMMANDS: Record<string, Command> = {
+  ...bufferCommands,
+  ...resvCommands,
+  ...fenceCommands,
+  ...rightCommands,
+  ...syncCommands,
+};
 /** Those that give the others something to work on come more often. */
 const OFTEN = [
   'export',
@@ -71,6 +78,7 @@ function end(w: World): string[] {
     if (fence.isOf(MOCK)) fence.signalUnowned();
     fence.put();
   }
+  for (const { real } of w.rights) real.drop();
   for (const pair of w.attachments.filter(({ model }) => model.alive)) {
     const attachment = w.attachment(pair);
     for (const table of attachment.tables()) attachment.unmapUnlocked(table, 0);

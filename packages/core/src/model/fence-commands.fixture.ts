@@ -10,12 +10,21 @@ import { type FencePair, same, type World } from './world.fixture.ts';
 const MOST_FENCES = 14;
 const MOST_CALLBACKS = 4;
 /** Contexts that fences by hand are of. */
-export const CONTEXTS = 3;
+const CONTEXTS = 3;
 const FIRST_CONTEXT = 1_000_000;
 const ERRORS = [-5, -62, -125, 0, 5, -5000];
 
-function keep(w: World, real: Fence, model: ModelFence, isLeaf = false): void {
-  w.fences.push({ ref: real.ref, model: w.learn(real.ref, model), isLeaf, own: 1 });
+export function keep(w: World, real: Fence, model: ModelFence, isLeaf = false): FencePair {
+  const pair = { ref: real.ref, model: w.learn(real.ref, model), isLeaf, own: 1 };
+  w.fences.push(pair);
+  return pair;
+}
+
+/** A fence of one of the contexts, unless there was one of that number. */
+export function freshPoint(w: World, context: number, seqno: number): ModelFence | undefined {
+  const fresh = new ModelFence(FIRST_CONTEXT + (context % CONTEXTS), seqno);
+  const isTaken = [...w.known.values()].some((known) => known.context === fresh.context && known.seqno === seqno);
+  return w.fences.length >= MOST_FENCES || isTaken ? undefined : fresh;
 }
 
 function some(w: World, n: number): FencePair | undefined {
@@ -30,11 +39,8 @@ function members(w: World, n: number): FencePair[] {
 
 const making: Record<string, Command> = {
   fence(w, [a, b]) {
-    const [context, seqno] = [FIRST_CONTEXT + (a % CONTEXTS), b];
-    if (w.fences.length >= MOST_FENCES) return;
-    const known = [...w.known.values()];
-    if (known.some((model) => model.context === context && model.seqno === seqno)) return;
-    keep(w, mockFence(w.machine, context, seqno), new ModelFence(context, seqno), true);
+    const model = freshPoint(w, a, b);
+    if (model !== undefined) keep(w, mockFence(w.machine, model.context, model.seqno), model, true);
   },
 
   array(w, [a, b]) {

@@ -1,4 +1,13 @@
-import { Attachment, DmaBuf, Fence, FdTable, File, SwSyncTimeline, type FenceCallback } from '@dmabuf-emu/core';
+import {
+  Attachment,
+  DmaBuf,
+  Fence,
+  FdTable,
+  File,
+  SwSyncTimeline,
+  type FenceCallback,
+  type SignalRight,
+} from '@dmabuf-emu/core';
 import { revocableOf } from '#dist/dma-buf/revocable-exporter.test-worker.js';
 import { KernelError, Machine } from '@dmabuf-emu/shm';
 import { deepStrictEqual } from 'node:assert/strict';
@@ -36,6 +45,12 @@ export interface FencePair {
   own: number;
 }
 
+export interface RightPair {
+  readonly real: SignalRight;
+  readonly fence: FencePair;
+  state: 'owned' | 'signalled' | 'dropped' | 'handed-over';
+}
+
 export interface CallbackPair {
   readonly real: FenceCallback;
   readonly number: number;
@@ -63,6 +78,7 @@ export class World {
   readonly attachments: AttachmentPair[] = [];
   readonly fences: FencePair[] = [];
   readonly callbacks: CallbackPair[] = [];
+  readonly rights: RightPair[] = [];
   readonly files = new Map<ModelFile, FilePair>();
   /** Every fence that was seen, by its ref. */
   readonly known = new Map<number, ModelFence>();
