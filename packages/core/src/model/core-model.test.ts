@@ -1,6 +1,6 @@
 import { FdTable, Fence, FenceCallback, File } from '@dmabuf-emu/core';
 import { Machine } from '@dmabuf-emu/shm';
-import { propertyRuns, TEST_OPTIONS } from '@dmabuf-emu/shm/testing';
+import { propertyRuns, propertyTimeoutMs, TEST_OPTIONS } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { bufferCommands, type Command, type Numbers } from './buffer-commands.fixture.ts';
@@ -119,9 +119,9 @@ function play(steps: readonly Step[]): string[] {
   return left;
 }
 
-const sequences = fc.array(step, { maxLength: 60, size: 'max' });
+const sequences = fc.array(step, { maxLength: 40, size: 'max' });
 
-it('the core does what a plain model does, whatever its tasks do', () => {
+it('the core does what a plain model does, whatever its tasks do', { timeout: propertyTimeoutMs(120_000) }, () => {
   fc.assert(
     fc.property(sequences, (steps) => {
       expect(play(steps)).toEqual([]);
