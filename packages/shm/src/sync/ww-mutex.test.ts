@@ -1,9 +1,11 @@
-import { Completion, WwAcquireCtx, wwClass, WwMutex, type Machine } from '@dmabuf-emu/shm';
+import { Completion, Machine, setSyncHook, WwAcquireCtx, wwClass, WwMutex } from '@dmabuf-emu/shm';
 import { startTestWorker, testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, it } from 'vitest';
+import { wound } from '#dist/sync/ww-waiters.js';
 
 const worker = new URL(import.meta.resolve('#dist/sync/locks.test-worker.js'));
 const CLASS = wwClass('test-class', 'wait-die');
+const WOUND_WAIT = wwClass('test-wound-wait', 'wound-wait');
 
 function lockOf(machine: Machine, name: string): WwMutex {
   return new WwMutex(machine, machine.root(name, 16), 'test.ww');
@@ -96,6 +98,34 @@ describe('WwMutex', () => {
       expect(sum).toBe(4 * rounds * 3);
     },
   );
+
+  it('notices that it is wounded just before it sleeps', () => {
+    using machine = testMachine();
+    const other = Machine.join(machine.handle);
+    const [mine, contended] = ['mine', 'contended'].map((name) => lockOf(machine, name)) as [WwMutex, WwMutex];
+    const old = WwAcquireCtx.init(other, WOUND_WAIT);
+    const young = WwAcquireCtx.init(machine, WOUND_WAIT);
+    const theirs = lockOf(other, 'contended');
+    theirs.lock(old);
+    mine.lock(young);
+    const former = setSyncHook((label) => {
+      // The old transaction comes to the lock that the young one holds, and holds the wait lock of that one only.
+      if (label === 'ww_mutex.park') wound(other, old.p, young.p, machine.tid);
+      if (label === 'test.ww') throw new Error('it sleeps, and nobody will wake it');
+    });
+    try {
+      expect(() => contended.lock(young)).toThrow(/EDEADLK/);
+    } finally {
+      setSyncHook(former);
+    }
+    mine.unlock();
+    theirs.unlock();
+    contended.lockSlow(young);
+    contended.unlock();
+    young.fini();
+    old.fini();
+    other.leave();
+  });
 
   it('gives EOWNERDEAD for a lock whose owner died', async () => {
     using machine = testMachine();

@@ -235,7 +235,10 @@ export class WwMutex {
     const { i32 } = machine.mem;
     const event = machine.taskAt + TaskStruct.wwEvent.at;
     let slept = false;
-    while (!this.#tryTake(true)) {
+    for (;;) {
+      // Before anything is looked at: who wounds this task holds the wait lock of another mutex.
+      Atomics.store(i32, event, 0);
+      if (this.#tryTake(true)) break;
       const v = Atomics.load(i32, at);
       if ((v & WW_DEAD) !== 0) {
         this.#dequeue();
@@ -253,7 +256,7 @@ export class WwMutex {
         Atomics.or(i32, at, HANDOFF);
         if (this.#tryTake(true)) break;
       }
-      Atomics.store(i32, event, 0);
+      syncPoint('ww_mutex.park', at);
       spinUnlock(machine, at + WW_WAIT_LOCK);
       if (!machine.spin.whileEqual(machine.mem, event, 0))
         futexWait(machine, event, 0, FOREVER, interruptible, this.className);
