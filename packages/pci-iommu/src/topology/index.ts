@@ -1,5 +1,6 @@
 export * from './acs.ts';
 export * from './bdf.ts';
+export * from './complete/index.ts';
 export * from './convert/index.ts';
 export * from './description/index.ts';
 export * from './lspci/index.ts';

@@ -1,0 +1,55 @@
+import { propertyRuns } from '@dmabuf-emu/shm/testing';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { completeMachine, describeFunctions, type MachineDescription, parseLspci, Topology } from '../index.ts';
+import { randomMachine } from '../test-random-machine.ts';
+import { readRealDump, realDumpNames, realDumps } from '../test-real-dumps.ts';
+import { expectReachable } from './test-reachable.ts';
+
+const ALL_BARS = [{ bdf: null, what: 'bars' }];
+
+function withoutBars(machine: MachineDescription, keep: (order: number) => boolean): MachineDescription {
+  const functions = machine.functions.map((fn, order) => (keep(order) ? fn : { ...fn, bars: [] }));
+  return { ...machine, functions };
+}
+
+describe('whatever the machine', () => {
+  test('without any BAR it gets them all, each reachable through the windows above', () => {
+    fc.assert(
+      fc.property(randomMachine, (machine) => {
+        const { description, assumptions } = completeMachine(
+          withoutBars(machine, () => false),
+          ALL_BARS,
+        );
+        const topology = new Topology(description);
+        expectReachable(topology);
+        expect(assumptions.filter((sentence) => sentence.includes('left out'))).toEqual([]);
+        for (const fn of topology.functions) expect(fn.bars).toHaveLength(fn.isBridge ? 0 : 1);
+      }),
+      { numRuns: propertyRuns(100) },
+    );
+  });
+
+  test('known BARs stay where they are, and completing again changes nothing', () => {
+    fc.assert(
+      fc.property(randomMachine, fc.nat(), (machine, seed) => {
+        const known = withoutBars(machine, (order) => (seed >>> (order % 31)) % 2 === 0);
+        const { description } = completeMachine(known, ALL_BARS);
+        known.functions.forEach((fn, order) => {
+          if (fn.bars.length > 0) expect(description.functions[order]?.bars).toEqual(fn.bars);
+        });
+        expect(completeMachine(description, ALL_BARS).description).toEqual(description);
+      }),
+      { numRuns: propertyRuns(100) },
+    );
+  });
+});
+
+describe.skipIf(realDumps === null)('listings of real machines', () => {
+  test.each(realDumpNames(/lspci-[nDv]*v[vx]*\.txt$/u))('%s becomes a machine that runs', (name) => {
+    const { description } = describeFunctions(parseLspci(readRealDump(name)).functions, { name: 'dump' });
+    const completed = completeMachine(description, ALL_BARS);
+    const topology = new Topology(completed.description);
+    expect(topology.functions.filter((fn) => fn.acs === 'unknown')).toEqual([]);
+  });
+});

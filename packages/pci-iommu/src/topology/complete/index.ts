@@ -1,0 +1,1 @@
+export { completeMachine, type CompletedMachine, type UnknownFact } from './complete-machine.ts';
