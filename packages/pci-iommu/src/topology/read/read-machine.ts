@@ -1,0 +1,38 @@
+import { readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { TopologyError } from '../topology-error.ts';
+import { MACHINE_READERS } from './formats.ts';
+import type { MachineReading, ReadOptions } from './machine-reading.ts';
+import { SourceBytes } from './source-bytes.ts';
+
+/**
+ * Reads a machine from what people have: output of `lspci` in any form and mix, drawings, group listings, boot logs,
+ * machine descriptions in JSON. The content tells the format.
+ *
+ * @throws TopologyError with the line, when the input cannot be read or contradicts itself
+ * @example
+ * const { description, unknowns } = readMachine(readFileSync('lspci.txt'));
+ */
+export function readMachine(input: string | Uint8Array, options: ReadOptions = {}): MachineReading {
+  const source = new SourceBytes(input, options.name ?? 'machine');
+  const reader = MACHINE_READERS.find((candidate) => candidate.recognises(source));
+  if (reader === undefined) throw new TopologyError('expected a listing, a machine description or a snapshot');
+  return reader.read(source, options);
+}
+
+/**
+ * {@link readMachine} for a file. The machine takes the file's name unless the options give one.
+ *
+ * @throws TopologyError as above, also when there is no such file
+ */
+export function readMachineFile(path: string, options: ReadOptions = {}): MachineReading {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status === undefined) throw new TopologyError(`no such file: ${path}`);
+  return readMachine(readFileSync(path), { name: nameOfFile(path), ...options });
+}
+
+/** `lab-7.lspci.txt` is `lab-7`. */
+function nameOfFile(path: string): string {
+  const name = basename(path).split('.')[0] ?? '';
+  return name === '' ? 'machine' : name;
+}
