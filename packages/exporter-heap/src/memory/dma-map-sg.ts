@@ -36,7 +36,7 @@ export function dmaMapSgTable(table: SgTable, device: Device, runs: readonly Pag
   table.origNents = runs.length;
   table.setPrivNumber(0, 0);
   table.setPrivNumber(1, 0);
-  if (client?.iommu.type === 'dma') mapTranslated(table, client, runs, direction);
+  if (client?.iommu.isDma) mapTranslated(table, client, runs, direction);
   else mapDirect(table, device, client, runs, direction);
 }
 

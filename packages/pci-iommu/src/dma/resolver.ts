@@ -106,6 +106,7 @@ export class Resolver {
       case 'identity':
         return this.#physical(address, address, length, 'direct');
       case 'dma':
+      case 'dma-fq':
       case 'unmanaged':
         return this.#translated(domain, address, length);
     }

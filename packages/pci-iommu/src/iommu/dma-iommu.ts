@@ -31,7 +31,7 @@ export function dmaUseIova(state: DmaIovaState): boolean {
 export function dmaIovaTryAlloc(device: DmaDevice, state: DmaIovaState, phys: number, size: number): boolean {
   state.addr = 0;
   state.size = 0;
-  if (device.iommu.type !== 'dma') return false;
+  if (!device.iommu.isDma) return false;
   if (!(size > 0 && size < SIZE_LIMIT)) {
     device.machine.diag.warn('dma_iova_try_alloc', `${device.bdf}: size ${size} must be above 0 and below 2^63`);
     return false;

@@ -17,6 +17,7 @@ export function dmaMapPhys(
 ): number {
   switch (device.iommu.type) {
     case 'dma':
+    case 'dma-fq':
       return mapTranslated(device, phys, size, direction, attributes);
     case 'identity':
       return mapDirect(device, phys, size);
@@ -32,7 +33,7 @@ export function dmaMapPhys(
 
 /** Ends a mapping of {@link dmaMapPhys}. @kernel dma_unmap_phys */
 export function dmaUnmapPhys(device: DmaDevice, address: number, size: number): void {
-  if (device.iommu.type === 'dma') iommuDmaUnmap(device, address, size);
+  if (device.iommu.isDma) iommuDmaUnmap(device, address, size);
 }
 
 function mapTranslated(

@@ -1,6 +1,6 @@
 import { kmemSlab, KernelError, type Machine } from '@dmabuf-emu/shm';
 import { undoOnFailure } from '../internal/unwind.ts';
-import { DOMAIN_TYPES, DomainStruct, type DomainType } from './domain-struct.ts';
+import { DOMAIN_TYPES, DomainStruct, type DomainType, isDmaType } from './domain-struct.ts';
 import { initIotlb, iotlbWords, MIN_SETS } from './iotlb.ts';
 import { IovaSpace, type ReservedRange } from './iova-space.ts';
 import { PageTable } from './page-table.ts';
@@ -37,8 +37,8 @@ export function createDomain(machine: Machine, options: DomainOptions): number {
   DomainStruct.owner.set(mem, p, (options.owner ?? -1) + 1);
   undoOnFailure(
     () => {
-      if (options.type === 'dma' || options.type === 'unmanaged') addPageTable(machine, p, shape);
-      if (options.type === 'dma') DomainStruct.iova.set(mem, p, IovaSpace.create(machine, options.reserved ?? []));
+      if (isDmaType(options.type) || options.type === 'unmanaged') addPageTable(machine, p, shape);
+      if (isDmaType(options.type)) DomainStruct.iova.set(mem, p, IovaSpace.create(machine, options.reserved ?? []));
     },
     () => freeDomain(machine, ref),
   );

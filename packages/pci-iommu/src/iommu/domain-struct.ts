@@ -1,9 +1,17 @@
 import { i32, mutex, ref, struct, u53, words } from '@dmabuf-emu/shm';
 
-/** Kinds of domains. `unmanaged` domains are filled by their owner (VFIO, iommufd), `dma` ones by the DMA API. */
-export const DOMAIN_TYPES = ['blocked', 'identity', 'dma', 'unmanaged'] as const;
-/** @kernel IOMMU_DOMAIN_BLOCKED, IOMMU_DOMAIN_IDENTITY, IOMMU_DOMAIN_DMA, IOMMU_DOMAIN_UNMANAGED */
+/**
+ * Kinds of domains. `unmanaged` domains are filled by their owner (VFIO, iommufd), `dma` ones by the DMA API; `dma-fq` is
+ * `dma` with invalidations put off.
+ */
+export const DOMAIN_TYPES = ['blocked', 'identity', 'dma', 'unmanaged', 'dma-fq'] as const;
+/** @kernel IOMMU_DOMAIN_BLOCKED, IOMMU_DOMAIN_IDENTITY, IOMMU_DOMAIN_DMA, IOMMU_DOMAIN_UNMANAGED, IOMMU_DOMAIN_DMA_FQ */
 export type DomainType = (typeof DOMAIN_TYPES)[number];
+
+/** Whether the DMA API fills domains of this type. @kernel iommu_is_dma_domain */
+export function isDmaType(type: DomainType): boolean {
+  return type === 'dma' || type === 'dma-fq';
+}
 
 /** @kernel struct iommu_domain */
 export const DomainStruct = struct('iommu_domain', {

@@ -3,7 +3,7 @@ import type { MemoryMap } from '../memory/memory-map.ts';
 import { isPageAligned, PAGE_SHIFT, PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
 import { checkMap, IOVA_APERTURE_END } from './check-map.ts';
 import { createDomain, type DomainOptions, freeDomain } from './domain-lifetime.ts';
-import { DOMAIN_TYPES, DomainStruct, type DomainType } from './domain-struct.ts';
+import { DOMAIN_TYPES, DomainStruct, type DomainType, isDmaType } from './domain-struct.ts';
 import { Iotlb, type IotlbStats } from './iotlb.ts';
 import { IotlbGather } from './iotlb-gather.ts';
 import { IovaSpace, RECYCLED_BYTES } from './iova-space.ts';
@@ -69,9 +69,14 @@ export class IommuDomain {
     freeDomain(this.machine, this.ref);
   }
 
-  /** Whether it has a page table. @kernel iommu_is_dma_domain, __IOMMU_DOMAIN_PAGING */
+  /** Whether it has a page table. @kernel __IOMMU_DOMAIN_PAGING */
   get isPaging(): boolean {
     return this.#top !== 0;
+  }
+
+  /** Whether the DMA API fills it. @kernel iommu_is_dma_domain */
+  get isDma(): boolean {
+    return isDmaType(this.type);
   }
 
   /** Pages mapped at the moment. */

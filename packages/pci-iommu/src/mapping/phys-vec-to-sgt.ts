@@ -210,7 +210,7 @@ function unmapDirect({ client, filler }: Job, sgt: SgTable): void {
 }
 
 function unmapUnfilled(client: DmaDevice, sgt: SgTable, from: number): void {
-  for (let i = from; i < sgt.nents; i++) if (client.iommu.type === 'dma') client.iommu.iovaFree(sgt.address(i), 4096);
+  for (let i = from; i < sgt.nents; i++) if (client.iommu.isDma) client.iommu.iovaFree(sgt.address(i), 4096);
 }
 
 /** Takes every mapping of a complete table back. */

@@ -48,7 +48,7 @@ function traffic(machine: Machine, job: TrafficJob): number {
     const attachment = dmabuf.attach(client.device);
     const sgt = attachment.mapUnlocked(DmaDirection.BIDIRECTIONAL);
     const ram = pci.memory.allocPages(size / 4096);
-    const translated = client.iommu.type === 'dma';
+    const translated = client.iommu.isDma;
     const ramAddress = translated ? client.iommu.iovaAlloc(size, 2 ** 32 - 1) : ram;
     if (translated) client.iommu.map(ramAddress, ram, size, IommuProt.READ | IommuProt.WRITE);
     const stamp = { owner: job.seed, epoch: round, offset: 0 };
