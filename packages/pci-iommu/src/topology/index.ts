@@ -6,6 +6,7 @@ export * from './description/index.ts';
 export * from './listing/index.ts';
 export * from './lspci/index.ts';
 export * from './machines/index.ts';
+export * from './pci-ids/index.ts';
 export * from './pcie-type.ts';
 export * from './read/index.ts';
 export { TopologyError, type TopologyErrorPlace } from './topology-error.ts';

@@ -1,0 +1,1 @@
+export { className, deviceName, deviceNames, type DeviceNames, progIfName, vendorName } from './device-names.ts';
