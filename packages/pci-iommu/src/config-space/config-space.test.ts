@@ -152,13 +152,13 @@ describe('capabilities', () => {
 
   test('ACS control has the bits of the capability, and tells of changes', () => {
     using machine = testMachine();
-    const { config, acsChanges } = testConfig(machine, { acs: { cap: 0x1f, ctrl: 0 } });
+    const { config, routeChanges } = testConfig(machine, { acs: { cap: 0x1f, ctrl: 0 } });
     expect(config.read(CapAt.ACS + 4, 2)).toBe(0x1f);
     config.write(CapAt.ACS + 6, 2, 0xffff);
     expect(config.acsControl).toBe(0x1f);
     config.acsControl = 0x04;
     expect(config.read(CapAt.ACS + 6, 2)).toBe(0x04);
-    expect(acsChanges()).toBe(2);
+    expect(routeChanges()).toBe(2);
   });
 
   test('AER status bits are cleared by writing ones', () => {

@@ -32,8 +32,8 @@ const F = FunctionStruct;
 
 /** What a {@link ConfigSpace} tells its system. */
 export interface ConfigHooks {
-  /** ACS control changed: routes may be others now. */
-  readonly acsChanged: () => void;
+  /** ACS control, or what a bridge forwards, changed: routes may be others now. */
+  readonly routesChanged: () => void;
   /** The function level reset bit was written. */
   readonly flr: () => void;
 }
@@ -193,7 +193,9 @@ export class ConfigSpace {
     const { isVirtualFunction } = this.fn;
     const holds = (i: number): number => F.bars.get(this.#mem, this.#p, i);
     const intact = (): number => (isVirtualFunction ? ALL_BARS : intactBars(this.#bars, holds));
+    const before = F.access.load(this.#mem, this.#p);
     changeRegisters(this.#machine, this.#p, isVirtualFunction, intact, fn);
+    if (this.fn.isBridge && F.access.load(this.#mem, this.#p) !== before) this.#hooks.routesChanged();
   }
 
   get #mem(): Machine['mem'] {
@@ -280,7 +282,7 @@ export class ConfigSpace {
         }
       }
     });
-    if (acs) this.#hooks.acsChanged();
+    if (acs) this.#hooks.routesChanged();
     if (reset) this.#hooks.flr();
   }
 

@@ -60,8 +60,12 @@ export const EXP_DEVCTL_FLR = 0x8000;
 export const AF_LENGTH = 6;
 export const AF_CAPABILITIES = 0x3;
 
-/** Bits of the uncorrectable error status register. @kernel PCI_ERR_UNC_UNSUP, PCI_ERR_UNC_COMP_TIME */
-export const AerBit = { UNSUPPORTED_REQUEST: 0x0010_0000, COMPLETION_TIMEOUT: 0x4000 } as const;
+/** Bits of the uncorrectable error status register. @kernel PCI_ERR_UNC_UNSUP, PCI_ERR_UNC_COMP_TIME, PCI_ERR_UNC_ACSV */
+export const AerBit = {
+  UNSUPPORTED_REQUEST: 0x0010_0000,
+  COMPLETION_TIMEOUT: 0x4000,
+  ACS_VIOLATION: 0x0020_0000,
+} as const;
 
 /** Type bits of a memory or I/O BAR. @kernel PCI_BASE_ADDRESS_* */
 export const BAR_IO = 0x1;

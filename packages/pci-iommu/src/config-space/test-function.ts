@@ -15,7 +15,13 @@ export function testConfig(
   machine: Machine,
   more: Partial<FunctionDescription> = {},
   hostBridge: Partial<HostBridgeDescription> = {},
-): { config: ConfigSpace; reset: FunctionReset; fn: TopologyFunction; access: () => number; acsChanges: () => number } {
+): {
+  config: ConfigSpace;
+  reset: FunctionReset;
+  fn: TopologyFunction;
+  access: () => number;
+  routeChanges: () => number;
+} {
   const topology = new Topology(
     testMachine(
       [
@@ -36,12 +42,12 @@ export function testConfig(
   const p = functionStates(machine, topology.functions.length) + fn.index * FunctionStruct.$words;
   let changes = 0;
   const config: ConfigSpace = new ConfigSpace(machine, fn, p, {
-    acsChanged: () => {
+    routesChanged: () => {
       changes++;
     },
     flr: () => reset.functionLevelReset(),
   });
   const reset: FunctionReset = new FunctionReset(machine, config, p, fn.description.flr ? ['flr'] : []);
   config.initialise(6, fn.acs !== null && fn.acs !== 'unknown' ? fn.acs.ctrl : null);
-  return { config, reset, fn, access: () => FunctionStruct.access.load(machine.mem, p), acsChanges: () => changes };
+  return { config, reset, fn, access: () => FunctionStruct.access.load(machine.mem, p), routeChanges: () => changes };
 }

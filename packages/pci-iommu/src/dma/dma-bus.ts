@@ -2,10 +2,10 @@ import type { Machine } from '@dmabuf-emu/shm';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
 import type { PatternTable } from '../memory/pattern.ts';
 import type { PhysicalMemory } from '../memory/physical-memory.ts';
-import type { TopologyFunction } from '../topology/index.ts';
+import type { Topology, TopologyFunction } from '../topology/index.ts';
 import type { FaultLog } from './fault-log.ts';
 import type { GrantTable } from './grants/grant-table.ts';
-import type { Router } from './routing.ts';
+import type { Router } from './routing/index.ts';
 
 /** How an access reached its target: below a common bridge, untranslated through the root complex, or translated. */
 export type Route = 'bus' | 'direct' | 'iommu';
@@ -13,6 +13,7 @@ export type Route = 'bus' | 'direct' | 'iommu';
 /** What a DMA port needs of the machine around it. */
 export interface DmaBus {
   readonly machine: Machine;
+  readonly topology: Topology;
   readonly memory: PhysicalMemory;
   readonly router: Router;
   readonly faults: FaultLog;

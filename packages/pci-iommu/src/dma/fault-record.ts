@@ -8,6 +8,7 @@ export const FAULT_KINDS = [
   'write-after-fence',
   'aer-ur',
   'aer-cto',
+  'acs-violation',
   'foreign-write',
 ] as const;
 
@@ -18,6 +19,7 @@ export const FAULT_KINDS = [
  * - `write-after-fence`: a write through a mapping that was given up and whose fences had signalled; data moved.
  * - `aer-ur`: nobody answers at the address, or the target does not decode it; no data moved.
  * - `aer-cto`: the target is in reset or gone; no data moved.
+ * - `acs-violation`: access control of a port on the way does not let the packet through; no data moved.
  * - `foreign-write`: a write to RAM that belongs to nobody; data moved.
  */
 export type FaultKind = (typeof FAULT_KINDS)[number];

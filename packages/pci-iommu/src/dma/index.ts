@@ -10,4 +10,4 @@ export {
   type FaultRecord,
 } from './fault-record.ts';
 export * from './grants/index.ts';
-export { type AcsControl, buildRouteTable, type PeerRange, Router, RouteTable } from './routing.ts';
+export * from './routing/index.ts';

@@ -10,6 +10,7 @@ import type { TopologyFunction } from '../topology/index.ts';
 import type { DmaBus, Route } from './dma-bus.ts';
 import { type FaultKind, type FaultRecord } from './fault-record.ts';
 import { MmioCheck } from './mmio-check.ts';
+import type { Refusal } from './routing/index.ts';
 import { WalkState } from './walk-state.ts';
 
 /**
@@ -76,7 +77,7 @@ export class Resolver {
     for (let at = address; at < end && this.fault === null && !walk.isFull;) {
       const range = routes.find(at);
       if (range === null) at += this.#throughRoot(at, Math.min(end, routes.nextAfter(at)) - at);
-      else if (range.target === null) this.#fail('aer-ur', at, end - at, 'no BAR in the bridge window');
+      else if (range.refusal !== null) this.#refuse(range.refusal, at, end - at);
       else at += this.#physical(at, at + range.offset, Math.min(end, range.end) - at, 'bus');
     }
     this.#mmio.check();
@@ -187,12 +188,32 @@ export class Resolver {
         break;
       }
       const bytes = Math.min(length - done, bar.end - (paddr + done));
+      if (route !== 'bus' && !this.#isReached(bar, paddr + done)) {
+        const root = this.#bus.topology.pathToRoot(bar.fn).at(-1)!;
+        this.#bus.reportError(root, AerBit.UNSUPPORTED_REQUEST);
+        this.#fail('aer-ur', address + done, length - done, 'outside the windows of the bridges above', bar);
+        break;
+      }
       if (!this.#answers(bar, address + done, length - done)) break;
       if (this.#bus.checks && bar.fn !== this.#fn) this.#mmio.add(bar, address + done, paddr + done, bytes, route);
       this.#bus.memory.resolveIn(region, this.walk.runs, paddr + done, bytes, this.#write);
       done += bytes;
     }
     return done;
+  }
+
+  /** A port on the way does not let the packet through. */
+  #refuse({ by, kind, reason }: Refusal, address: number, length: number): void {
+    this.#bus.reportError(by, kind === 'aer-ur' ? AerBit.UNSUPPORTED_REQUEST : AerBit.ACS_VIOLATION);
+    this.#fail(kind, address, length, reason);
+  }
+
+  /** Whether the bridges above a BAR let through what comes from the root complex. */
+  #isReached({ fn }: BarRange, paddr: number): boolean {
+    const gate = this.#bus.router.gateTo(fn);
+    if (gate.open) return true;
+    const at = this.#bus.topology.busAddress(fn.hostBridge, paddr);
+    return gate.spans.some(({ start, end }) => at >= start && at < end);
   }
 
   /** Whether the function behind a BAR takes part at the moment. */
@@ -205,7 +226,7 @@ export class Resolver {
       if ((owner & Access.LOW_POWER) !== 0) access &= ~Access.DECODE;
     }
     if ((access & (Access.IN_RESET | Access.REMOVED)) !== 0) {
-      this.#bus.reportError(this.#fn, AerBit.COMPLETION_TIMEOUT);
+      if (!this.#write) this.#bus.reportError(this.#fn, AerBit.COMPLETION_TIMEOUT);
       const reason = (access & Access.REMOVED) !== 0 ? 'target is gone' : 'target is in reset';
       this.#fail('aer-cto', address, length, reason, bar);
       return false;

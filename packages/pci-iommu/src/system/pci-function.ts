@@ -60,7 +60,7 @@ export class PciFunction implements DmaDevice {
     this.#p = p;
     this.bars = topology.bars.map((bar) => describeBar(topology, bar));
     this.config = new ConfigSpace(machine, topology, p, {
-      acsChanged: () => system.acsChanged(),
+      routesChanged: () => system.routesChanged(),
       flr: () => this.reset.functionLevelReset(),
     });
     const flr = topology.description.flr ? (['flr'] as const) : [];

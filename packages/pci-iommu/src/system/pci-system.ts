@@ -15,6 +15,7 @@ import {
 import { defaultAcsControl } from '../p2pdma/index.ts';
 import { ACS_REDIRECT_MASK, Topology, type TopologyFunction } from '../topology/index.ts';
 import { Domains } from './domains.ts';
+import { liveRegisters } from './live-registers.ts';
 import { loadConfig, type PciConfig, type PciOptions, resolvePciOptions, storeConfig } from './options.ts';
 import { P2pState } from './p2p-state.ts';
 import { PciFunction } from './pci-function.ts';
@@ -55,7 +56,7 @@ export class PciSystem implements DmaBus {
   /** All functions, bridges too; `functions[i].index === i`. */
   readonly functions: readonly PciFunction[];
   readonly checks: boolean;
-  readonly #acsEpoch: number;
+  readonly #routeEpoch: number;
   readonly #states: number;
 
   private constructor(machine: Machine, config: PciConfig) {
@@ -68,7 +69,7 @@ export class PciSystem implements DmaBus {
     this.faults = new FaultLog(machine);
     this.grants = new GrantTable(machine, this.topology.functions.length);
     this.patterns = new PatternTable(machine);
-    this.#acsEpoch = machine.root('pci.acs-epoch', 16);
+    this.#routeEpoch = machine.root('pci.route-epoch', 16);
     this.domains = new Domains({
       machine,
       map: this.memory.map,
@@ -78,8 +79,8 @@ export class PciSystem implements DmaBus {
     });
     this.router = new Router(
       this.topology,
-      (fn) => F.acsControl.load(machine.mem, this.stateOf(fn)),
-      () => machine.mem.i32[this.#acsEpoch]!,
+      liveRegisters(machine, (fn) => this.stateOf(fn)),
+      () => machine.mem.i32[this.#routeEpoch]!,
     );
     const redirects = (fn: TopologyFunction): boolean =>
       (F.acsControl.load(machine.mem, this.stateOf(fn)) & ACS_REDIRECT_MASK) !== 0;
@@ -169,9 +170,9 @@ export class PciSystem implements DmaBus {
     this.functions[fn.index]!.config.reportError(bits);
   }
 
-  /** Routes are built anew: an ACS control word changed. */
-  acsChanged(): void {
-    atomicAdd(this.machine.mem, this.#acsEpoch, 1);
+  /** Routes are built anew: ACS control, or a bridge's windows, buses, command or power state changed. */
+  routesChanged(): void {
+    atomicAdd(this.machine.mem, this.#routeEpoch, 1);
   }
 
   /** Word of a function's state. */

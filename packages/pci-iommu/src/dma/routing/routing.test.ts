@@ -1,7 +1,7 @@
 import { propertyRuns, propertyTimeoutMs } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { calcMapTypeAndDistance, P2pMapType } from '../p2pdma/index.ts';
+import { calcMapTypeAndDistance, P2pMapType } from '../../p2pdma/index.ts';
 import {
   AcsBit,
   builtinMachine,
@@ -9,17 +9,21 @@ import {
   isDecodedMemory,
   Topology,
   type TopologyFunction,
-} from '../topology/index.ts';
-import { NODE, REDIRECT, testBar, testFunction, twoRootMachine } from '../topology/test-machine.ts';
-import { randomMachine } from '../topology/test-random-machine.ts';
-import { buildRouteTable } from './routing.ts';
+} from '../../topology/index.ts';
+import { NODE, REDIRECT, testBar, testFunction, twoRootMachine } from '../../topology/test-machine.ts';
+import { randomMachine } from '../../topology/test-random-machine.ts';
+import { BusTree, buildRouteTable, DESCRIBED_REGISTERS, type RouteTable } from './index.ts';
 
-const control = (fn: TopologyFunction): number => (fn.acs === null || fn.acs === 'unknown' ? 0 : fn.acs.ctrl);
+const control = DESCRIBED_REGISTERS.acs;
 const BAR_A = 0x10_0000_0000;
+
+function tableOf(topology: Topology, from: string): RouteTable {
+  return buildRouteTable(new BusTree(topology), topology.function(from), DESCRIBED_REGISTERS);
+}
 
 /** Who answers a packet from `from` to a bus address; 'root' when it goes to the root complex. */
 function route(topology: Topology, from: string, address: number): string {
-  const range = buildRouteTable(topology, topology.function(from), control).find(address);
+  const range = tableOf(topology, from).find(address);
   return range === null ? 'root' : (range.target?.bdf ?? 'nobody');
 }
 
@@ -47,7 +51,7 @@ describe('the way of a packet', () => {
 
   test('addresses beside the BAR go up', () => {
     const topology = new Topology(twoRootMachine());
-    const table = buildRouteTable(topology, topology.function(NODE.B), control);
+    const table = tableOf(topology, NODE.B);
     expect(table.find(BAR_A - 1)).toBeNull();
     expect(table.find(BAR_A + 0x1000_0000)).toBeNull();
     expect(table.nextAfter(0)).toBe(BAR_A);
@@ -63,7 +67,7 @@ describe('the way of a packet', () => {
     };
     const topology = new Topology(shifted);
     expect(route(topology, NODE.B, BAR_A)).toBe('root');
-    const range = buildRouteTable(topology, topology.function(NODE.B), control).find(BAR_A - 0x8_0000_0000 + 5);
+    const range = tableOf(topology, NODE.B).find(BAR_A - 0x8_0000_0000 + 5);
     expect(range).toMatchObject({ target: { bdf: NODE.A0 }, bar: 0, offset: 0x8_0000_0000 });
   });
 
@@ -79,7 +83,7 @@ describe('the way of a packet', () => {
     expect(route(topology, NODE.B, BAR_A)).toBe(NODE.A0);
     expect(route(topology, NODE.B, BAR_A + 0x1000_0000)).toBe('nobody');
     expect(route(topology, NODE.B, BAR_A + 0x2000_0000)).toBe('root');
-    expect(route(topology, NODE.A0, BAR_A - 1)).toBe('root');
+    expect(route(topology, NODE.A0, BAR_A - 1)).toBe('nobody');
   });
 
   test('functions on a root bus reach each other through the root complex only', () => {
@@ -119,16 +123,18 @@ describe('route and map type', () => {
 
   function agree(topology: Topology): number {
     let direct = 0;
+    const tree = new BusTree(topology);
+    const tables = topology.functions.map((fn) => buildRouteTable(tree, fn, DESCRIBED_REGISTERS));
     for (const [client, provider, bus] of pairs(topology)) {
       const { mapType } = calcMapTypeAndDistance(topology, provider, client, describedAcs);
-      const range = buildRouteTable(topology, client, control).find(bus);
+      const range = tables[client.index]!.find(bus);
       const where = `${client.bdf} -> ${provider.bdf}`;
       if (mapType === P2pMapType.BUS_ADDR) {
         direct++;
         expect(range?.target, `${where} is BUS_ADDR`).toBe(provider);
       }
       const redirected = clientSide(topology, client, provider).every(
-        (fn) => (control(fn) & AcsBit.RequestRedirect) !== 0,
+        (fn) => (control(fn) & (AcsBit.RequestRedirect | AcsBit.EgressControl)) === AcsBit.RequestRedirect,
       );
       if (redirected) expect(range, `${where} is redirected everywhere on the client's side`).toBeNull();
       if (client.hostBridge !== provider.hostBridge) expect(range, `${where} are below different roots`).toBeNull();
