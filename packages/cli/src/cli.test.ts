@@ -55,7 +55,7 @@ describe('usage', () => {
     [['strss'], /unknown command 'strss'/],
     [['stress', '--seed'], /argument missing/],
     [['stress', '--importers', 'odq=1'], /--importers: expected an importer kind \(odp, .*did you mean odp\?/],
-    [['stress', '--exporter', 'heap'], /--exporter: expected an exporter/],
+    [['stress', '--exporter', 'drm'], /--exporter: expected an exporter/],
     [['stress', '--machine', 'cray-1'], /--machine: expected a built-in machine \(genoa-4gpu, .* got "cray-1"/],
     [['stress', '--faults', 'flr=often'], /--faults: expected a rate such as 5\/s/],
     [['stress', '--duration', 'long'], /--duration: expected a duration/],

@@ -8,7 +8,7 @@ export function stressCommand(done: (exitCode: number) => void): Command {
     .allowExcessArguments(false)
     .option('--scenario <file>', 'JSON or YAML file; the other options override it')
     .option('--machine <name>', 'built-in machine, or a file with the output of lspci -vvv')
-    .option('--exporter <list>', 'vfio, rdma or both')
+    .option('--exporter <list>', 'vfio, rdma, heap or both (vfio and rdma)')
     .option('--importers <list>', 'engines by kind, such as odp=2,gpu=1')
     .option('--rogue <kind>', 'adds an importer that breaks this rule')
     .option('--threads <n>', 'importer threads; the list of importers is repeated or cut')

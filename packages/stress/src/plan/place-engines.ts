@@ -13,37 +13,74 @@ const CLASSES: Readonly<Record<ImporterKind, readonly number[]>> = {
   static: [0x04, 0x01, 0x0c],
   rogue: [0x02, 0x03, 0x12, 0x01],
 };
+/** These have a domain, or guilt, of their own: they share a function with nobody. */
+const ALONE: readonly ImporterKind[] = ['iommufd', 'rogue'];
+const REACH_SCORE = 100;
+const FRESH_SCORE = 4;
+
+/** What engines are placed on. */
+export interface EngineSite {
+  readonly topology: Topology;
+  readonly p2p: P2pdma;
+  /** Functions of the exporters that importers must reach by peer-to-peer DMA. */
+  readonly providers: readonly TopologyFunction[];
+  /** Engines may have to share a function where the machine has too few. */
+  readonly sharing: boolean;
+}
+
+/** Whether an importer's device gets at an exporter's memory: iommufd asks nobody, everybody else the P2PDMA rules. */
+export function reaches(p2p: P2pdma, provider: TopologyFunction, fn: TopologyFunction, kind: ImporterKind): boolean {
+  return kind === 'iommufd' || p2p.mapType(provider, fn) !== P2pMapType.NOT_SUPPORTED;
+}
 
 /**
- * A function of its own for each engine: of a fitting class where there is one, able to reach every exporter, and so that all
- * ways of addressing a peer (by bus address, through the host bridge) occur.
- * @throws InputError when the machine has too few functions.
+ * A function for each engine: one of its own, of a fitting class where there is one, able to reach as many exporters as
+ * possible, and so that all ways of addressing a peer (by bus address, through the host bridge) occur.
+ * @throws InputError when the machine has too few functions, and with `sharing` none for an importer that must be alone.
  */
-export function placeEngines(
-  topology: Topology,
-  p2p: P2pdma,
-  kinds: readonly ImporterKind[],
-  providers: readonly TopologyFunction[],
-): TopologyFunction[] {
+export function placeEngines(site: EngineSite, kinds: readonly ImporterKind[]): TopologyFunction[] {
+  const { topology, p2p, providers, sharing } = site;
   for (const provider of providers) p2p.init(provider);
+  const devices = topology.functions.filter((fn) => isDevice(fn) && !providers.includes(fn));
   const ways = (fn: TopologyFunction): P2pMapType[] => providers.map((provider) => p2p.mapType(provider, fn));
-  const free = new Set(topology.functions.filter((fn) => isDevice(fn) && !providers.includes(fn)));
-  for (const fn of free) if (ways(fn).includes(P2pMapType.NOT_SUPPORTED)) free.delete(fn);
-  const available = free.size;
+  const free = new Set(devices);
+  const shareable = new Set<TopologyFunction>();
   const covered = new Set<string>();
-  return kinds.map((kind, position) => {
+  const choose = (among: Iterable<TopologyFunction>, kind: ImporterKind): TopologyFunction | undefined => {
     let best: { fn: TopologyFunction; score: number } | undefined;
-    for (const fn of free) {
-      const fresh = ways(fn).filter((way, i) => !covered.has(`${i}:${way}`)).length;
+    for (const fn of among) {
+      const fresh = ways(fn).filter((way, i) => way !== P2pMapType.NOT_SUPPORTED && !covered.has(`${i}:${way}`)).length;
       const classAt = CLASSES[kind].indexOf(baseClass(fn));
-      const score = (classAt < 0 ? 0 : 8 - classAt) + (fresh > 0 ? 4 : 0) + (fn.description.name === undefined ? 0 : 1);
+      const score =
+        REACH_SCORE * providers.filter((provider) => reaches(p2p, provider, fn, kind)).length +
+        (classAt < 0 ? 0 : 8 - classAt) +
+        (fresh > 0 ? FRESH_SCORE : 0) +
+        (fn.description.name === undefined ? 0 : 1);
       if (best === undefined || score > best.score) best = { fn, score };
     }
-    if (best === undefined) throw tooMany(topology, kinds, position, available);
-    ways(best.fn).forEach((way, i) => covered.add(`${i}:${way}`));
-    free.delete(best.fn);
-    return best.fn;
-  });
+    return best?.fn;
+  };
+  const places: TopologyFunction[] = [];
+  for (const position of placingOrder(kinds, sharing)) {
+    const kind = kinds[position]!;
+    const mayShare = sharing && !ALONE.includes(kind);
+    const own = mayShare && free.size === 0 ? undefined : choose(free, kind);
+    const fn = own ?? (mayShare ? choose(shareable, kind) : undefined);
+    if (fn === undefined) throw tooMany(topology, kinds, position, devices.length);
+    ways(fn).forEach((way, i) => covered.add(`${i}:${way}`));
+    free.delete(fn);
+    if (!ALONE.includes(kind)) shareable.add(fn);
+    places[position] = fn;
+  }
+  return places;
+}
+
+/** Those that must be alone choose first where functions are short. */
+function placingOrder(kinds: readonly ImporterKind[], sharing: boolean): number[] {
+  const order = kinds.map((_kind, position) => position);
+  if (!sharing) return order;
+  const alone = (position: number): number => (ALONE.includes(kinds[position]!) ? 0 : 1);
+  return order.toSorted((a, b) => alone(a) - alone(b));
 }
 
 function tooMany(topology: Topology, kinds: readonly ImporterKind[], position: number, available: number): InputError {
@@ -52,7 +89,7 @@ function tooMany(topology: Topology, kinds: readonly ImporterKind[], position: n
       where: 'importers',
       text:
         `expected at most ${available} importers, got ${kinds.length}: number ${position + 1} (${kinds[position]}) has no ` +
-        'PCI function left from which the exporters can be reached',
+        'PCI function left',
     },
   ]);
 }

@@ -10,8 +10,6 @@ export interface BufferPlan {
   /** For reports: `vfio/shared0`, `rdma/odp0`. */
   readonly name: string;
   readonly exporter: ExporterKind;
-  /** The exporter's function. */
-  readonly bdf: string;
   /** Where it begins in the exporter's region. */
   readonly offset: number;
   readonly pages: number;
@@ -24,8 +22,9 @@ export interface ControllerPlan {
   readonly role: number;
   readonly name: string;
   readonly kind: ExporterKind;
-  readonly bdf: string;
-  /** BAR that the buffers are in. */
+  /** The exporter's function; `null` for exporters of system memory. */
+  readonly bdf: string | null;
+  /** BAR that the buffers are in; -1 for system memory. */
   readonly region: number;
   /** A device that is attached to the exporter's buffers to see that it cannot map what is revoked. */
   readonly witness: string;
@@ -35,6 +34,8 @@ export interface ControllerPlan {
 /** A buffer as one engine uses it. */
 export interface UsePlan {
   readonly buffer: BufferPlan;
+  /** Whether the exporter must let it in: it is of a kind that the exporter accepts, on a function that reaches the memory. */
+  readonly welcome: boolean;
   /** Pages `p` with `p % count === index` are its own; `count` 0: it will be refused anyway. */
   readonly slice: { readonly index: number; readonly count: number };
 }
@@ -54,6 +55,8 @@ export interface RunPlan {
   readonly controllers: readonly ControllerPlan[];
   readonly engines: readonly EnginePlan[];
   readonly buffers: readonly BufferPlan[];
+  /** What is not as the scenario would have it because of the machine, a sentence each. */
+  readonly notes: readonly string[];
 }
 
 /** Whether an exporter accepts an importer of this kind. */
@@ -64,10 +67,11 @@ export function accepts(exporter: ExporterKind, importer: ImporterKind): boolean
     case 'rogue':
       return true;
     case 'revocable-pinned':
+      return exporter !== 'rdma';
     case 'iommufd':
       return exporter === 'vfio';
     case 'pinned':
     case 'static':
-      return false;
+      return exporter === 'heap';
   }
 }

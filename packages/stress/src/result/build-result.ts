@@ -65,6 +65,7 @@ export function buildResult(input: ResultInput): StressResult {
     seed: scenario.seed,
     kernel: scenario.kernel,
     machine: input.machineName,
+    notes: plan.notes,
     exporters: exporterResults(plan, board),
     importers: importerResults(plan, board),
     threads: engineKinds(scenario).length,

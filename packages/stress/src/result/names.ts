@@ -16,7 +16,11 @@ export class BoardNames implements Names {
     this.#machine = machine;
     this.#board = board;
     this.#plan = plan;
-    for (const { bdf, name } of plan.engines) this.#engines.set(pci.function(bdf).index, name);
+    for (const { bdf, name } of plan.engines) {
+      const { index } = pci.function(bdf);
+      const others = this.#engines.get(index);
+      this.#engines.set(index, others === undefined ? name : `${others}/${name}`);
+    }
   }
 
   engineOn(functionIndex: number): string | undefined {

@@ -14,7 +14,8 @@ export type ExitCode = 0 | 1 | 2 | 3;
 /** What an exporter's user did. */
 export interface ExporterResult {
   readonly kind: ExporterKind;
-  readonly bdf: string;
+  /** `null` for exporters of system memory. */
+  readonly bdf: string | null;
   readonly buffers: number;
   /** What it did, by trigger. */
   readonly triggers: Readonly<Record<string, number>>;
@@ -93,6 +94,8 @@ export interface StressResult {
   readonly seed: number;
   readonly kernel: string;
   readonly machine: string;
+  /** What is not as the scenario would have it because of the machine: assumed, shared, left out. */
+  readonly notes: readonly string[];
   readonly exporters: readonly ExporterResult[];
   readonly importers: readonly ImporterResult[];
   /** Importer threads. */

@@ -14,6 +14,7 @@ const clean: StressResult = {
   scenario: 'default',
   seed: 42,
   kernel: '7.1',
+  notes: [],
   machine: 'genoa-4gpu',
   exporters: [{ kind: 'vfio', bdf: '0000:01:00.0', buffers: 5, triggers: { command: 190, flr: 18 } }],
   importers: [

@@ -25,6 +25,7 @@ export function formatSummary(result: StressResult, style: Style = PLAIN): strin
     headline(result, style),
     '',
     ...row('machine', `${result.machine}, kernel ${result.kernel}`),
+    ...(result.notes.length > 0 ? row('notes', ...more(result.notes.slice(0, MAX_LISTED), result.notes.length)) : []),
     ...row('ran', ranText(result)),
     ...row('exporters', ...exporterLines(result)),
     ...row('importers', ...importerLines(result, style)),
@@ -67,7 +68,7 @@ function exporterLines({ exporters }: StressResult): string[] {
   return table(
     exporters.map(({ kind, bdf, triggers }) => [
       kind,
-      bdf,
+      bdf ?? 'system memory',
       Object.entries(triggers)
         .map(([name, n]) => `${name} ${formatCount(n)}`)
         .join(', '),

@@ -2,7 +2,7 @@ import type { DmaBuf } from '@dmabuf-emu/core';
 import type { Importer, Session, StepResult } from '@dmabuf-emu/importers';
 import { ERRNO, isKernelError, KernelBug, type KernelError } from '@dmabuf-emu/shm';
 import type { BufferSlot } from '../board/buffer-slot.ts';
-import { accepts, type EnginePlan, type UsePlan } from '../plan/run-plan.ts';
+import type { EnginePlan, UsePlan } from '../plan/run-plan.ts';
 import { isRevoked } from './is-revoked.ts';
 import type { RoleContext } from './role-context.ts';
 
@@ -25,7 +25,6 @@ export class BufferUse {
   readonly #context: RoleContext;
   readonly #importer: Importer;
   readonly #slot: BufferSlot;
-  readonly #welcome: boolean;
   #session: Session | undefined;
   #generation = 0;
   #refused = 0;
@@ -37,7 +36,6 @@ export class BufferUse {
     this.#context = context;
     this.#importer = importer;
     this.#slot = context.board.buffer(plan.buffer.index);
-    this.#welcome = accepts(plan.buffer.exporter, engine.kind);
   }
 
   /** False while the buffer is not on offer, or its exporter has said no to this importer for good. */
@@ -87,7 +85,7 @@ export class BufferUse {
     const { dmabuf, generation } = taken;
     this.#generation = generation;
     try {
-      const slice = this.#welcome ? this.plan.slice : { index: 0, count: 1 };
+      const slice = this.plan.welcome ? this.plan.slice : { index: 0, count: 1 };
       this.#session = this.#importer.attach(dmabuf, slice);
       record.count('attaches');
       return 'worked';
@@ -108,7 +106,7 @@ export class BufferUse {
     if (error.code === 'ENODEV') record.count('revoked');
     else if (error.code === 'EOWNERDEAD') this.#lost(dmabuf);
     // A pinned importer that is revoked between its attach and its map is revoked for good.
-    else if (error.code === 'EINVAL' && error.syscall === REVOKED_FOR_GOOD) record.count('dead');
+    else if (this.plan.welcome && error.code === 'EINVAL' && error.syscall === REVOKED_FOR_GOOD) record.count('dead');
     else this.#refuse(error.errno, error.syscall, dmabuf);
     return 'idle';
   }
@@ -124,7 +122,8 @@ export class BufferUse {
     switch (result.outcome) {
       case 'ok':
         record.count('ok');
-        if (!this.#welcome) this.#violation('accepted', 'step', 'the exporter let an importer in that it must refuse');
+        if (!this.plan.welcome)
+          this.#violation('accepted', 'step', 'the exporter let an importer in that it must refuse');
         else if (this.#engine.kind !== 'rogue' && this.#context.random.chance(LOOK_CHANCE)) this.#look(session);
         return 'worked';
       case 'revoked':
@@ -178,7 +177,7 @@ export class BufferUse {
   /** The exporter said no: right for some importers, wrong for others. */
   #refuse(errno: number, step: string, dmabuf: DmaBuf): void {
     const { record } = this.#context;
-    if (!this.#welcome) {
+    if (!this.plan.welcome) {
       record.refuse(this.plan.buffer.exporter, errno, step);
       this.#refused = this.#generation;
     } else if (this.#engine.kind !== 'rogue') {

@@ -10,5 +10,7 @@ export function isRevoked({ exporter }: BufferPlan, dmabuf: DmaBuf): boolean {
       return isRevokedByVfio(dmabuf);
     case 'rdma':
       return isRevokedByRdma(dmabuf);
+    case 'heap':
+      return false;
   }
 }

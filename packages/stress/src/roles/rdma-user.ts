@@ -30,7 +30,7 @@ export class RdmaUser implements ExporterUser<RdmaTrigger> {
 
   open(): void {
     const { context, plan } = this.#controller;
-    this.#device = RdmaDevice.open(context.machine, plan.bdf);
+    this.#device = RdmaDevice.open(context.machine, plan.bdf!);
   }
 
   exportBuffer({ index, pages }: BufferPlan): ExportedPlace {

@@ -1,3 +1,4 @@
+import { registerHeaps } from '@dmabuf-emu/exporter-heap';
 import { registerRdma } from '@dmabuf-emu/exporter-rdma';
 import { registerVfio } from '@dmabuf-emu/exporter-vfio';
 import { registerImporters } from '@dmabuf-emu/importers';
@@ -8,6 +9,7 @@ import { registerWitness } from './witness.ts';
 export function registerAll(machine: Machine): void {
   registerVfio(machine);
   registerRdma(machine);
+  registerHeaps(machine);
   registerImporters(machine);
   registerWitness(machine);
 }

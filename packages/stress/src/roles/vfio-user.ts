@@ -44,7 +44,7 @@ export class VfioUser implements ExporterUser<VfioTrigger> {
 
   open(): void {
     const { context, plan } = this.#controller;
-    const device = VfioDevice.open(context.machine, plan.bdf);
+    const device = VfioDevice.open(context.machine, plan.bdf!);
     device.config.command.memory = true;
     this.#device = device;
   }
@@ -114,7 +114,7 @@ export class VfioUser implements ExporterUser<VfioTrigger> {
 
   #bar(): { start: number; size: number } {
     const { context, plan } = this.#controller;
-    return context.pci.function(plan.bdf).bar(plan.region)!;
+    return context.pci.function(plan.bdf!).bar(plan.region)!;
   }
 
   get #open(): VfioDevice {

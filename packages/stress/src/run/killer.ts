@@ -1,5 +1,6 @@
 import type { PciSystem } from '@dmabuf-emu/pci-iommu';
 import { Random, type Machine } from '@dmabuf-emu/shm';
+import type { EnginePlan } from '../plan/run-plan.ts';
 import type { Board } from '../board/board.ts';
 import { ROLE_ENDED } from '../board/role-record.ts';
 import type { CasualtyResult } from '../result/stress-result.ts';
@@ -76,6 +77,11 @@ export class Killer {
     return record.starts > actor.starts && record.state !== ROLE_ENDED;
   }
 
+  /** Whether other engines use the same function: it must go on. */
+  #isShared({ bdf, role }: EnginePlan): boolean {
+    return this.#options.crew.actors.some(({ plan }) => !isController(plan) && plan.role !== role && plan.bdf === bdf);
+  }
+
   /**
    * Terminates the thread of a role, cleans up after its task, and starts the role again when asked.
    * The device of a dead task may still do DMA until it is cut off.
@@ -86,7 +92,7 @@ export class Killer {
     if (!(await crew.kill(actor))) return;
     const doing = record.activity.what;
     const task = machine.tasks().find(({ name, state }) => name === actor.taskName && state !== 'dead');
-    if (!isController(actor.plan)) pci.function(actor.plan.bdf).config.busMaster = false;
+    if (!isController(actor.plan) && !this.#isShared(actor.plan)) pci.function(actor.plan.bdf).config.busMaster = false;
     const lostLocks = task === undefined ? [] : machine.reap(task.id).lostLocks;
     machine.flushWork();
     this.casualties.push({

@@ -73,9 +73,9 @@ export function parseImporters(text: string): ImporterCount[] {
   }));
 }
 
-/** `vfio`, `rdma`, `vfio,rdma` or `both`. @throws ValueError */
+/** `vfio`, `rdma`, `heap`, a list of them, or `both` for VFIO and RDMA. @throws ValueError */
 export function parseExporters(text: string): ExporterKind[] {
-  if (text === 'both') return [...EXPORTER_KINDS];
+  if (text === 'both') return ['vfio', 'rdma'];
   const kinds = entries(text).map(([name]) => parseName('an exporter (or both)', EXPORTER_KINDS, name));
   return [...new Set(kinds)];
 }

@@ -66,7 +66,7 @@ describe('schema errors name file, line, field and what was expected', () => {
     expect(problemsOf('faults: { alloc: 200% }')[0]).toContain('expected a probability such as 1% or 0.01, got "200%"');
     expect(problemsOf('faults: { flr: often }')[0]).toContain('expected a rate such as 5/s');
     expect(problemsOf('exporters: [vfio, gpu]')[0]).toContain(
-      'line 1: exporters[1]: expected an exporter (vfio, rdma)',
+      'line 1: exporters[1]: expected an exporter (vfio, rdma, heap)',
     );
     expect(problemsOf('exporters: { vfio: { pages: 0 } }')[0]).toContain(
       'exporters.vfio.pages: expected a whole number',
@@ -119,7 +119,8 @@ describe('option values', () => {
   test('exporters', () => {
     expect(parseExporters('both')).toEqual(['vfio', 'rdma']);
     expect(parseExporters('rdma')).toEqual(['rdma']);
-    expect(() => parseExporters('heap')).toThrow('an exporter (or both) (vfio, rdma)');
+    expect(parseExporters('heap')).toEqual(['heap']);
+    expect(() => parseExporters('drm')).toThrow('an exporter (or both) (vfio, rdma, heap)');
   });
 
   test('faults go on top of the defaults', () => {

@@ -3,7 +3,7 @@ import type { KernelProfile } from '@dmabuf-emu/shm';
 /** Name of the document that a scenario file holds. */
 export const SCENARIO_SCHEMA = 'dmabuf-emu/scenario@1';
 
-export const EXPORTER_KINDS = ['vfio', 'rdma'] as const;
+export const EXPORTER_KINDS = ['vfio', 'rdma', 'heap'] as const;
 export type ExporterKind = (typeof EXPORTER_KINDS)[number];
 
 export const IMPORTER_KINDS = ['odp', 'revocable-pinned', 'pinned', 'iommufd', 'gpu', 'static', 'rogue'] as const;
