@@ -7,7 +7,8 @@ import {
 } from '../topology/index.ts';
 import { HOST_BRIDGE_WHITELIST, type WhitelistRow } from './host-bridge-whitelist.ts';
 
-const FIRST_ZEN_FAMILY = 0x17;
+/** AMD family from which on host bridges forward. */
+export const FIRST_ZEN_FAMILY = 0x17;
 
 /**
  * Whether the processor forwards peer-to-peer traffic between any two of its host bridges: AMD Zen and later.

@@ -3,6 +3,7 @@ import { atomicAdd, KernelError, type Machine, UsageError } from '@dmabuf-emu/sh
 import { PciCommand } from '../config-space/index.ts';
 import { FunctionStruct, functionStates } from '../config-space/function-state.ts';
 import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
+import { acsStateOf, type KernelAcs } from '../groups/index.ts';
 import { type DomainOptions, IommuDomain } from '../iommu/index.ts';
 import {
   layOutMemory,
@@ -12,7 +13,7 @@ import {
   PhysicalMemory,
   RunList,
 } from '../memory/index.ts';
-import { defaultAcsControl } from '../p2pdma/index.ts';
+
 import { ACS_REDIRECT_MASK, Topology, type TopologyFunction } from '../topology/index.ts';
 import { Domains } from './domains.ts';
 import { liveRegisters } from './live-registers.ts';
@@ -101,7 +102,8 @@ export class PciSystem implements DmaBus {
     const config = resolvePciOptions(machine, options);
     const system = new PciSystem(machine, config);
     storeConfig(machine, config);
-    for (const fn of system.functions) system.#powerOn(fn);
+    const acs = acsStateOf(system.topology, config);
+    for (const fn of system.functions) system.#powerOn(fn, acs);
     // Isolating a function must not fail for want of memory.
     system.domains.blocked();
     return machine.local(KEY, () => system);
@@ -181,12 +183,11 @@ export class PciSystem implements DmaBus {
   }
 
   /** Registers as firmware and kernel leave them, and the device that drivers bind to. */
-  #powerOn(fn: PciFunction): void {
+  #powerOn(fn: PciFunction, acs: KernelAcs): void {
     const { config } = this;
-    const policy = { iommu: config.iommu, disableAcsRedir: config.disableAcsRedir, untrusted: config.untrusted };
     const described = fn.topology.description.command ?? PciCommand.MEMORY | PciCommand.MASTER;
     const command = config.commandAsDescribed ? described : described | PciCommand.MEMORY | PciCommand.MASTER;
-    fn.config.initialise(command, defaultAcsControl(fn.topology, policy));
+    fn.config.initialise(command, acs.control(fn.topology)?.value ?? null);
     const device = Device.register(this.machine, {
       name: fn.bdf,
       kind: 'pci',

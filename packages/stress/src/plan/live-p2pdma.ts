@@ -1,10 +1,4 @@
-import {
-  ACS_REDIRECT_MASK,
-  defaultAcsControl,
-  P2pdma,
-  type Topology,
-  type TopologyFunction,
-} from '@dmabuf-emu/pci-iommu';
+import { ACS_REDIRECT_MASK, acsStateOf, P2pdma, type Topology, type TopologyFunction } from '@dmabuf-emu/pci-iommu';
 import type { AcsMode } from '../scenario/scenario.ts';
 
 /** Functions that are told to let requests to peers pass: `pci=disable_acs_redir=`. */
@@ -15,10 +9,8 @@ export function directFunctions(topology: Topology, acs: AcsMode): string[] {
 
 /** Peer-to-peer answers as the running machine will give them: with ACS as the kernel sets it up when there is an IOMMU. */
 export function liveP2pdma(topology: Topology, acs: AcsMode): P2pdma {
-  const policy = { iommu: true, disableAcsRedir: directFunctions(topology, acs), untrusted: [] };
-  return new P2pdma(topology, {
-    acs: { redirects: (fn) => ((defaultAcsControl(fn, policy) ?? 0) & ACS_REDIRECT_MASK) !== 0 },
-  });
+  const setup = { iommu: true, disableAcsRedir: directFunctions(topology, acs) };
+  return new P2pdma(topology, { acs: acsStateOf(topology, setup) });
 }
 
 function canRedirect({ acs }: TopologyFunction): boolean {

@@ -1,0 +1,101 @@
+import { devfnOf, type Topology, type TopologyFunction } from '../topology/index.ts';
+import { deviceIds } from './device-ids.ts';
+
+/** Which requester ids a function uses besides its own. */
+interface AliasRow {
+  readonly vendor: number;
+  readonly devices: ReadonlySet<number>;
+  /** Device and function numbers on the same bus; the function's own may be among them. */
+  readonly devfns: (fn: TopologyFunction) => readonly number[];
+}
+
+const everyDevfn = Array.from({ length: 0x100 }, (_, i) => i);
+
+function row(vendor: number, devices: string, devfns: AliasRow['devfns']): AliasRow {
+  return { vendor, devices: deviceIds(devices), devfns };
+}
+
+function inNameOf(func: number): AliasRow['devfns'] {
+  return ({ slot }) => [devfnOf({ slot, func })];
+}
+
+/** Functions that send requests in another one's name. @kernel pci_add_dma_alias */
+const ALIASES: readonly AliasRow[] = [
+  // Ricoh card readers
+  row(0x1180, 'e832 e476', inNameOf(0)),
+  // SATA controllers of Marvell, HighPoint and JMicron: in the name of a function that may not exist
+  row(0x1b4b, '9120 9123 9125 9128 9130 9170 9172 917a 9182 9183 91a0 9215 9220 9230 9235', inNameOf(1)),
+  row(0x1103, '0642 0645', inNameOf(1)),
+  row(0x197b, '2388', inNameOf(1)),
+  // Xeon Phi x200
+  row(0x8086, '2260 2264', () =>
+    [
+      [0x10, 0],
+      [0x11, 0],
+      [0x12, 3],
+    ].map(([slot = 0, func = 0]) => devfnOf({ slot, func })),
+  ),
+  // PLX non-transparent bridges: in any name
+  row(0x10b5, '87b0 87b1', () => everyDevfn),
+];
+
+/** Volume management devices: functions behind one stand in a domain of their own. */
+const VMD_DEVICES = deviceIds('201d 28c0 467f 4c3d 7d0b a77f ad0b b06f b60b 9a0b');
+const FIRST_VMD_DOMAIN = 0x1_0000;
+const INTEL = 0x8086;
+
+/** Whose requests a function's requests look like. */
+export class DmaAliases {
+  readonly #topology: Topology;
+  readonly #vmdOfDomain: ReadonlyMap<number, TopologyFunction>;
+
+  constructor(topology: Topology) {
+    this.#topology = topology;
+    const domains = [...new Set(topology.hostBridges.map(({ domain }) => domain))]
+      .filter((domain) => domain >= FIRST_VMD_DOMAIN)
+      .toSorted((a, b) => a - b);
+    const vmds = topology.functions.filter(({ vendor, device }) => vendor === INTEL && VMD_DEVICES.has(device ?? -1));
+    this.#vmdOfDomain = new Map(
+      domains.flatMap((domain, i) => (vmds[i] === undefined ? [] : [[domain, vmds[i]] as const])),
+    );
+  }
+
+  /** The function that stands for another one on the bus: behind a volume management device, that device. @kernel pci_real_dma_dev */
+  realFunction(fn: TopologyFunction): TopologyFunction {
+    return this.#vmdOfDomain.get(fn.domain) ?? fn;
+  }
+
+  /** Device and function numbers on its bus that a function also uses. */
+  devfnsOf(fn: TopologyFunction): readonly number[] {
+    const found = ALIASES.find(({ vendor, devices }) => vendor === fn.vendor && devices.has(fn.device ?? -1));
+    return found === undefined ? [] : found.devfns(fn).filter((alias) => alias !== fn.devfn);
+  }
+
+  /** Whether one of two functions uses the other's name. @kernel pci_devs_are_dma_aliases */
+  areAliases(a: TopologyFunction, b: TopologyFunction): boolean {
+    return (
+      this.devfnsOf(a).includes(b.devfn) ||
+      this.devfnsOf(b).includes(a.devfn) ||
+      this.realFunction(a) === b ||
+      this.realFunction(b) === a
+    );
+  }
+
+  /**
+   * The functions in whose name a request arrives, from the function itself up: bridges to conventional PCI take requests over.
+   *
+   * @kernel pci_for_each_dma_alias
+   */
+  chain(fn: TopologyFunction): readonly TopologyFunction[] {
+    const start = this.realFunction(fn);
+    const chain = [start];
+    for (let at = this.#topology.upstreamBridge(start); at !== null; at = this.#topology.upstreamBridge(at)) {
+      if (takesRequestsOver(at)) chain.push(at);
+    }
+    return chain;
+  }
+}
+
+function takesRequestsOver(bridge: TopologyFunction): boolean {
+  return bridge.kind === 'pcie-to-pci-bridge' || bridge.kind === 'pci-to-pcie-bridge' || bridge.kind === 'pci-bridge';
+}
