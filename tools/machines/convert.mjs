@@ -74,9 +74,9 @@ const conversion = topology.describeFunctions(functions, {
   title: overlay.title,
   cpu: overlay.cpu,
 });
-warnings.push(...conversion.warnings);
+warnings.push(...conversion.warnings, ...conversion.unknowns);
 const covered = coverHostWindows(coverBridgeWindows(applyToDescription(conversion.description, overlay)));
 const machine = topology.parseMachineDescription(covered);
 const text = topology.stringifyMachine(machine);
 process.stdout.write(values.format === 'ts' ? toTypeScript(machine, text) : text);
-for (const warning of warnings) process.stderr.write(`${warning}\n`);
+for (const warning of warnings) process.stderr.write(`${warning.bdf ?? ''} ${warning.text}`.trimStart().concat('\n'));

@@ -16,6 +16,8 @@ export class TopologyError extends Error {
   readonly line: number;
   /** Path of the field in a machine description; empty when the input was text. */
   readonly path: string;
+  /** The message without its place. */
+  readonly problem: string;
 
   constructor(problem: string, place: TopologyErrorPlace = {}) {
     const line = place.line ?? 0;
@@ -25,6 +27,7 @@ export class TopologyError extends Error {
     this.name = 'TopologyError';
     this.line = line;
     this.path = path;
+    this.problem = problem;
   }
 }
 

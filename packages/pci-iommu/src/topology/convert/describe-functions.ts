@@ -9,39 +9,54 @@ import {
 import { checkMachineDescription } from '../description/parse-machine.ts';
 import type { RawFunction } from '../lspci/raw-function.ts';
 import { isBridgeKind, pcieTypeOfKind } from '../pcie-type.ts';
+import { ReadingNotes } from '../read/reading-notes.ts';
+import { unknownsOf } from '../read/unknowns.ts';
+import { TopologyError } from '../topology-error.ts';
 import { type BusPlan, planBuses } from './bus-plan.ts';
 import { convertBars, convertRom, withoutOverlaps } from './convert-bars.ts';
 import type { Conversion, ConvertOptions } from './convert-options.ts';
 import { cpuOfListing } from './cpu-of-listing.ts';
 import { kindOf } from './function-kind.ts';
-import { coveringWindows } from './host-windows.ts';
+import { coveringWindows, offsetEvidence, withOffsets, withStrays } from './host-windows.ts';
+import { noteUnlisted } from './unlisted.ts';
+
+const MAX_NUMA_NODE = 0xffff;
+const FUNCTION_PATH = /^functions\[(\d+)\]/u;
 
 /**
  * A machine description from listed functions. Nothing is guessed: unknown ids are `null`, unknown ACS is `'unknown'`,
- * BARs without size are left out, and the warnings say so.
+ * BARs without size have none, and the unknowns say so.
  *
- * @throws TopologyError when the listing contradicts itself
+ * @throws TopologyError with the line of the function, when the listing contradicts itself
  */
-export function describeFunctions(
-  listed: readonly RawFunction[],
-  options: ConvertOptions,
-): Conversion<MachineDescription> {
-  const warnings: string[] = [];
+export function describeFunctions(listed: readonly RawFunction[], options: ConvertOptions): Conversion {
+  const notes = new ReadingNotes(options.lenient === true);
   const sorted = listed.toSorted((a, b) => bdfKey(parseBdf(a.bdf)) - bdfKey(parseBdf(b.bdf)));
-  const plan = planBuses(sorted, warnings);
-  const bars = withoutOverlaps(new Map(sorted.map((fn) => [fn.bdf, convertBars(fn, warnings)])), warnings);
+  const plan = planBuses(sorted, options.rootBuses ?? new Set(), notes);
+  const bars = withoutOverlaps(new Map(sorted.map((fn) => [fn.bdf, convertBars(fn, notes)])), notes);
   const functions = sorted.map((fn) => describeFunction(fn, plan, bars.get(fn.bdf) ?? []));
-  warnUnknown(sorted, warnings);
   const description: MachineDescription = {
     schema: MACHINE_SCHEMA,
     name: options.name,
     title: options.title ?? options.name,
-    cpu: options.cpu ?? cpuOfListing(sorted, warnings),
-    hostBridges: describeHostBridges(functions, plan, options),
+    cpu: options.cpu ?? cpuOfListing(sorted, notes),
+    hostBridges: describeHostBridges(sorted, functions, plan, options, notes),
     functions,
   };
-  checkMachineDescription(description);
-  return { description, warnings };
+  check(description, sorted);
+  noteUnlisted(sorted, description, options, notes);
+  return { description, unknowns: [...notes.unknowns, ...unknownsOf(description)], warnings: notes.warnings };
+}
+
+function check(description: MachineDescription, sorted: readonly RawFunction[]): void {
+  try {
+    checkMachineDescription(description);
+  } catch (error) {
+    const index = error instanceof TopologyError ? FUNCTION_PATH.exec(error.path)?.[1] : undefined;
+    const fn = index === undefined ? undefined : sorted[Number(index)];
+    if (!(error instanceof TopologyError) || fn === undefined || fn.line === 0) throw error;
+    throw new TopologyError(`${fn.bdf}: ${error.problem}`, { line: fn.line });
+  }
 }
 
 function describeFunction(fn: RawFunction, plan: BusPlan, bars: readonly BarDescription[]): FunctionDescription {
@@ -49,8 +64,10 @@ function describeFunction(fn: RawFunction, plan: BusPlan, bars: readonly BarDesc
   const kind = physfn === undefined ? kindOf(fn) : 'vf';
   const bus = isBridgeKind(kind) ? plan.bridges.get(fn.bdf) : undefined;
   const rom = convertRom(fn);
+  const sriov = plan.sriov.get(fn.bdf);
   // A window at 0 is a pair of registers that nobody wrote.
-  const windows = fn.windows.filter((window) => window.start > 0);
+  const windows = fn.windows.filter((window) => window.start > 0 && Number.isSafeInteger(window.end));
+  const control = fn.acs === 'unknown' ? fn.acsControlIfAny : null;
   return {
     bdf: fn.bdf,
     vendor: fn.vendor,
@@ -64,83 +81,66 @@ function describeFunction(fn: RawFunction, plan: BusPlan, bars: readonly BarDesc
     ...(rom === null ? {} : { rom }),
     ...(isBridgeKind(kind) && windows.length > 0 ? { windows } : {}),
     acs: fn.acs,
+    ...(control === null ? {} : { acsControlIfAny: control }),
     flr: fn.flr === true,
     pm: fn.pm === true,
     ...(fn.ats === null ? {} : { ats: fn.ats }),
     ...(fn.command === null ? {} : { command: fn.command }),
-    ...(fn.numaNode === null ? {} : { numaNode: fn.numaNode }),
+    ...(fn.numaNode === null || fn.numaNode > MAX_NUMA_NODE ? {} : { numaNode: fn.numaNode }),
     ...(physfn === undefined ? {} : { physfn }),
-    ...(fn.sriov === null ? {} : { sriov: fn.sriov }),
+    ...(sriov === undefined ? {} : { sriov }),
   };
 }
 
 function describeHostBridges(
+  listed: readonly RawFunction[],
   functions: readonly FunctionDescription[],
   plan: BusPlan,
   options: ConvertOptions,
+  notes: ReadingNotes,
 ): readonly HostBridgeDescription[] {
-  const below = groupByRoot(functions, plan);
-  return plan.roots.map((root) => {
-    const key = busKey(root.domain, root.bus);
-    const members = below.get(key) ?? [];
-    const onRootBus = (fn: FunctionDescription): boolean => parseBdf(fn.bdf).bus === root.bus;
-    const given = options.hostWindows?.[formatBus(root.domain, root.bus)];
+  const below = indicesByRoot(functions, plan);
+  return plan.roots.map(({ domain, bus, busEnd, assumed }) => {
+    const indices = below.get(busKey(domain, bus)) ?? [];
+    const members = indices.flatMap((index) => functions[index] ?? []);
+    const evidence = indices.flatMap((index) => listed[index] ?? []).flatMap((fn) => offsetEvidence(fn));
+    const told = options.hostWindows?.[formatBus(domain, bus)] ?? [];
+    const windows =
+      told.length > 0
+        ? withStrays(told, members, notes)
+        : coveringWindows(members, (fn) => parseBdf(fn.bdf).bus === bus);
     return {
-      domain: root.domain,
-      bus: root.bus,
-      busEnd: root.busEnd,
-      windows: given ?? coveringWindows(members, onRootBus),
+      domain,
+      bus,
+      busEnd,
+      windows: withOffsets(windows, evidence, notes),
+      ...(assumed ? { assumed } : {}),
     };
   });
 }
 
-/** Functions by root bus, found by walking up. */
-function groupByRoot(
+/** Indices of functions by root bus, found by walking up. */
+function indicesByRoot(
   functions: readonly FunctionDescription[],
   plan: BusPlan,
-): ReadonlyMap<number, readonly FunctionDescription[]> {
+): ReadonlyMap<number, readonly number[]> {
   const owners = new Map<number, string>();
   for (const [bdf, bus] of plan.bridges) owners.set(busKey(parseBdf(bdf).domain, bus.secondary), bdf);
-  const groups = new Map<number, FunctionDescription[]>();
-  for (const fn of functions) {
-    const key = rootOf(fn.physfn ?? fn.bdf, owners, functions.length);
+  const groups = new Map<number, number[]>();
+  functions.forEach((fn, index) => {
+    const key = rootOf(fn.physfn ?? fn.bdf, owners);
     const group = groups.get(key);
-    if (group === undefined) groups.set(key, [fn]);
-    else group.push(fn);
-  }
+    if (group === undefined) groups.set(key, [index]);
+    else group.push(index);
+  });
   return groups;
 }
 
-function rootOf(bdf: string, owners: ReadonlyMap<number, string>, limit: number): number {
+function rootOf(bdf: string, owners: ReadonlyMap<number, string>): number {
   let parts = parseBdf(bdf);
-  for (let step = 0; step <= limit; step++) {
+  for (;;) {
     const owner = owners.get(busKey(parts.domain, parts.bus));
-    if (owner === undefined) break;
+    if (owner === undefined) return busKey(parts.domain, parts.bus);
     parts = parseBdf(owner);
   }
-  return busKey(parts.domain, parts.bus);
-}
-
-function warnUnknown(functions: readonly RawFunction[], warnings: string[]): void {
-  const count = (test: (fn: RawFunction) => boolean, sentence: string): void => {
-    const found = functions.filter((fn) => test(fn));
-    const first = found[0];
-    if (first !== undefined) {
-      warnings.push(`${sentence} of ${found.length} of ${functions.length} functions (${first.bdf}, ...)`);
-    }
-  };
-  count((fn) => fn.vendor === null || fn.device === null, 'ids (use lspci -nn) not listed');
-  count((fn) => fn.class === null, 'class not listed');
-  count((fn) => fn.acs === 'unknown', 'ACS (use lspci -vvv as root) not listed');
-  count((fn) => fn.flr === null && fn.pcieType !== null, 'function level reset not listed, taken as absent,');
-  count((fn) => fn.bars.some((bar) => bar.index === null), 'BAR numbers (use lspci -vv) not listed, taken in order,');
-  count((fn) => hasOtherBusAddress(fn), 'BAR registers differ from the physical addresses');
-}
-
-function hasOtherBusAddress(fn: RawFunction): boolean {
-  return fn.bars.some((bar) => {
-    if (bar.address === null || bar.kind === 'io' || bar.flags.length > 0) return false;
-    const register = fn.barRegisters?.find((candidate) => candidate.index === bar.index);
-    return register !== undefined && register.address !== bar.address;
-  });
 }

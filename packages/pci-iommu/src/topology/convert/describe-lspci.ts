@@ -1,4 +1,3 @@
-import type { MachineDescription } from '../description/machine-description.ts';
 import { parseLspci } from '../lspci/parse-lspci.ts';
 import type { Conversion, ConvertOptions } from './convert-options.ts';
 import { describeFunctions } from './describe-functions.ts';
@@ -6,13 +5,13 @@ import { describeFunctions } from './describe-functions.ts';
 /**
  * A machine description from the output of `lspci`; best from `lspci -nnvvvxxxx` run as root.
  *
- * @returns the description and a warning for everything that the listing does not tell
+ * @returns the description and everything that the listing does not tell
  * @throws TopologyError when the text cannot be read or contradicts itself
  * @example
- * const { description, warnings } = describeLspci(readFileSync('lspci.txt', 'utf8'), { name: 'lab-7' });
+ * const { description, unknowns } = describeLspci(readFileSync('lspci.txt', 'utf8'), { name: 'lab-7' });
  */
-export function describeLspci(text: string, options: ConvertOptions): Conversion<MachineDescription> {
+export function describeLspci(text: string, options: ConvertOptions): Conversion {
   const listing = parseLspci(text);
-  const { description, warnings } = describeFunctions(listing.functions, options);
-  return { description, warnings: [...listing.warnings, ...warnings] };
+  const conversion = describeFunctions(listing.functions, options);
+  return { ...conversion, warnings: [...listing.warnings, ...conversion.warnings] };
 }

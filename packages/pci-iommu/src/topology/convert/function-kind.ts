@@ -13,3 +13,16 @@ export function kindOf(fn: RawFunction): FunctionKind {
   if (fn.pcieType === null) return isBridge ? 'pci-bridge' : 'pci-device';
   return isBridge ? 'unknown-bridge' : 'unknown-device';
 }
+
+/** Kinds that stand on root buses only. */
+const ROOT_KINDS: ReadonlySet<FunctionKind> = new Set<FunctionKind>([
+  'host-bridge',
+  'root-port',
+  'rciep',
+  'rc-event-collector',
+]);
+
+/** Whether a function of this kind shows that its bus is a root bus. */
+export function isRootKind(kind: FunctionKind): boolean {
+  return ROOT_KINDS.has(kind);
+}

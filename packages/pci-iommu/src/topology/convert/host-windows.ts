@@ -1,5 +1,15 @@
 import { isDecodedMemory } from '../description/check-bars.ts';
 import type { FunctionDescription, HostWindowDescription } from '../description/machine-description.ts';
+import type { RawFunction } from '../lspci/raw-function.ts';
+import type { ReadingNotes } from '../read/reading-notes.ts';
+import { hex } from '../topology-error.ts';
+
+/** A BAR whose register holds another address than the CPU uses. */
+export interface OffsetEvidence {
+  readonly physical: number;
+  /** Bus address minus physical address. */
+  readonly busOffset: number;
+}
 
 /**
  * The smallest windows that cover everything mapped below a host bridge: the memory windows of the bridges on its root
@@ -10,9 +20,7 @@ export function coveringWindows(
   isOnRootBus: (fn: FunctionDescription) => boolean,
 ): readonly HostWindowDescription[] {
   const ranges = functions.flatMap((fn) => [
-    ...fn.bars
-      .filter((bar) => isDecodedMemory(bar))
-      .map((bar) => ({ start: bar.start, end: bar.start + bar.size - 1 })),
+    ...decodedRanges(fn),
     ...(isOnRootBus(fn) ? (fn.windows ?? []).filter((window) => window.kind !== 'io') : []),
   ]);
   const merged: { start: number; end: number }[] = [];
@@ -22,4 +30,60 @@ export function coveringWindows(
     else merged.push({ start: range.start, end: range.end });
   }
   return merged.map((range) => ({ ...range, busOffset: 0 }));
+}
+
+/** Windows that a source tells, and covering ones for what is mapped outside of them. */
+export function withStrays(
+  told: readonly HostWindowDescription[],
+  functions: readonly FunctionDescription[],
+  notes: ReadingNotes,
+): readonly HostWindowDescription[] {
+  const outside = functions.flatMap((fn) =>
+    decodedRanges(fn).filter(({ start, end }) => !told.some((window) => start >= window.start && end <= window.end)),
+  );
+  const strays = outside.filter(({ start, end }) => {
+    const crosses = told.some((window) => start <= window.end && end >= window.start);
+    if (crosses) notes.warn(`${hex(start)}..${hex(end)} crosses the end of a host bridge window`);
+    return !crosses;
+  });
+  if (strays.length < outside.length) return coveringWindows(functions, () => false);
+  const added = strays.toSorted((a, b) => a.start - b.start).map((range) => ({ ...range, busOffset: 0 }));
+  return [...told, ...added].toSorted((a, b) => a.start - b.start);
+}
+
+/** BARs of a function whose config bytes and words both tell an address. */
+export function offsetEvidence(fn: RawFunction): readonly OffsetEvidence[] {
+  return fn.bars.flatMap((bar) => {
+    if (bar.address === null || bar.kind === 'io' || bar.flags.some((flag) => flag !== 'disabled')) return [];
+    const register = fn.barRegisters?.find((candidate) => candidate.index === bar.index);
+    if (register === undefined || register.address === null || register.address === 0) return [];
+    return [{ physical: bar.address, busOffset: register.address - bar.address }];
+  });
+}
+
+/** Windows with the offset that all BARs inside agree on. */
+export function withOffsets(
+  windows: readonly HostWindowDescription[],
+  evidence: readonly OffsetEvidence[],
+  notes: ReadingNotes,
+): readonly HostWindowDescription[] {
+  if (evidence.every(({ busOffset }) => busOffset === 0)) return windows;
+  return windows.map((window) => {
+    const inside = evidence.filter(({ physical }) => physical >= window.start && physical <= window.end);
+    const offsets = new Set(inside.map(({ busOffset }) => busOffset));
+    const [busOffset] = offsets;
+    if (busOffset === undefined || busOffset === 0) return window;
+    const range = `${hex(window.start)}..${hex(window.end)}`;
+    if (offsets.size > 1 || window.start + busOffset < 0) {
+      notes.warn(`BAR registers below ${range} do not differ from the physical addresses by one offset; 0 is taken`);
+      return window;
+    }
+    return { ...window, busOffset };
+  });
+}
+
+function decodedRanges(fn: FunctionDescription): readonly { start: number; end: number }[] {
+  return fn.bars
+    .filter((bar) => isDecodedMemory(bar))
+    .map((bar) => ({ start: bar.start, end: bar.start + bar.size - 1 }));
 }

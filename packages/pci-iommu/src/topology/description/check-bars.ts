@@ -51,11 +51,11 @@ export function checkBars(machine: MachineDescription, hostBridgeOf: readonly nu
   checkInsideWindows(claims);
 }
 
-/** Whether the BAR answers at a physical memory address: memory, with an address, in use. */
+/** Whether the BAR answers at a physical memory address: memory, with an address and a size, in use. */
 export function isDecodedMemory(bar: BarDescription): boolean {
   if (bar.kind === 'io') return false;
   const flags = bar.flags ?? [];
-  return !flags.includes('unassigned') && !flags.includes('ignored');
+  return !flags.includes('unassigned') && !flags.includes('ignored') && !flags.includes('size-unknown');
 }
 
 function checkIndex(bar: BarDescription, limit: number, used: Set<number>, path: string): void {
@@ -76,6 +76,10 @@ function checkIndex(bar: BarDescription, limit: number, used: Set<number>, path:
 }
 
 function checkRange(bar: BarDescription, path: string): void {
+  if (bar.flags?.includes('size-unknown') === true) {
+    if (bar.size === 0) return;
+    throw new TopologyError(`expected 0 beside the flag size-unknown, got ${hex(bar.size)}`, { path: `${path}.size` });
+  }
   const smallest = bar.kind === 'io' ? MIN_IO_BAR_BYTES : MIN_MEMORY_BAR_BYTES;
   if (bar.size < smallest || !isPowerOfTwo(bar.size)) {
     throw new TopologyError(`expected a power of two of at least ${smallest}, got ${hex(bar.size)}`, {

@@ -1,7 +1,7 @@
 import { busKey, formatBus, parseBdf, requesterIdOf } from '../bdf.ts';
 import { isBridgeKind } from '../pcie-type.ts';
 import { TopologyError } from '../topology-error.ts';
-import type { FunctionDescription, MachineDescription } from './machine-description.ts';
+import type { FunctionDescription, HostBridgeDescription, MachineDescription } from './machine-description.ts';
 
 const MAX_BUS = 0xff;
 
@@ -53,20 +53,25 @@ function checkHostBridges(machine: MachineDescription): ReadonlyMap<number, numb
     if (end < bridge.bus) {
       throw new TopologyError(`expected a bus at or above ${bridge.bus}, got ${end}`, { path: `${path}.busEnd` });
     }
-    for (let bus = bridge.bus; bus <= end; bus++) {
+    const same = roots.get(busKey(bridge.domain, bridge.bus));
+    if (same !== undefined) refuseBus(bridge, bridge.bus, same, path);
+    // A bus that may be behind any bridge takes no numbers away from the others.
+    for (let bus = bridge.bus; bus <= end && bridge.assumed !== true; bus++) {
       const key = busKey(bridge.domain, bus);
       const other = claimed.get(key);
-      if (other !== undefined) {
-        throw new TopologyError(
-          `bus ${formatBus(bridge.domain, bus)} already belongs to hostBridges[${other}]; expected buses of its own`,
-          { path },
-        );
-      }
+      if (other !== undefined) refuseBus(bridge, bus, other, path);
       claimed.set(key, index);
     }
     roots.set(busKey(bridge.domain, bridge.bus), index);
   });
   return roots;
+}
+
+function refuseBus(bridge: HostBridgeDescription, bus: number, other: number, path: string): never {
+  throw new TopologyError(
+    `bus ${formatBus(bridge.domain, bus)} already belongs to hostBridges[${other}]; expected buses of its own`,
+    { path },
+  );
 }
 
 function placeFunctions(machine: MachineDescription): readonly Placed[] {

@@ -39,6 +39,11 @@ export interface HostBridgeDescription {
   readonly busEnd?: number;
   /** Memory windows, in physical (CPU) addresses. */
   readonly windows: readonly HostWindowDescription[];
+  /**
+   * The bus is taken as a root bus only because the source shows no bridge that leads to it: in the real machine it may
+   * be behind any bridge, also one of those that are listed.
+   */
+  readonly assumed?: boolean;
 }
 
 /** A range of physical addresses that a host bridge forwards to its bus. */
@@ -76,6 +81,8 @@ export interface FunctionDescription {
   /** Bridges: address ranges forwarded downwards. */
   readonly windows?: readonly BridgeWindowDescription[];
   readonly acs: AcsKnowledge;
+  /** With `acs` unknown: the control word, if the function has the capability at all. */
+  readonly acsControlIfAny?: number;
   /** Function level reset is supported. */
   readonly flr: boolean;
   /** Has the power management capability. */
@@ -99,6 +106,7 @@ export interface BarDescription {
   readonly index: number;
   /** Physical address; 0 with flag `unassigned`. */
   readonly start: number;
+  /** 0 with flag `size-unknown`, else a power of two. */
   readonly size: number;
   readonly kind: BarKind;
   readonly prefetchable: boolean;
@@ -108,11 +116,12 @@ export interface BarDescription {
 export const BAR_KINDS = ['mem32', 'mem64', 'io'] as const;
 export type BarKind = (typeof BAR_KINDS)[number];
 
-export const BAR_FLAGS = ['disabled', 'virtual', 'unassigned', 'ignored', 'index-assumed'] as const;
+export const BAR_FLAGS = ['disabled', 'virtual', 'unassigned', 'ignored', 'index-assumed', 'size-unknown'] as const;
 
 /**
  * Marks on a BAR: decoding is off (`disabled`), the register does not hold the address (`virtual`), no address was
- * given (`unassigned`), the kernel does not use it (`ignored`), the listing had no index (`index-assumed`).
+ * given (`unassigned`), the kernel does not use it (`ignored`), the listing had no index (`index-assumed`) or no size
+ * (`size-unknown`: nothing answers at the address).
  */
 export type BarFlag = (typeof BAR_FLAGS)[number];
 

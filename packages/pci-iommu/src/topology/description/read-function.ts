@@ -37,6 +37,7 @@ export function readFunction(value: unknown, path: string): FunctionDescription 
     ...optional(reader, 'rom', () => readRom(reader.raw('rom'), reader.pathOf('rom'))),
     ...optional(reader, 'windows', () => reader.each('windows', readBridgeWindow)),
     acs: readAcs(reader),
+    ...optional(reader, 'acsControlIfAny', () => readAcsControlIfAny(reader)),
     flr: reader.flag('flr'),
     pm: reader.flag('pm'),
     ...optional(reader, 'ats', () => reader.flag('ats')),
@@ -121,6 +122,12 @@ function readAcs(reader: FieldReader): AcsKnowledge {
   if (acs.ctrl > ACS_ALL_BITS) registers.fail('ctrl', `bits within 0x${ACS_ALL_BITS.toString(16)}`);
   registers.end();
   return acs;
+}
+
+function readAcsControlIfAny(reader: FieldReader): number {
+  const control = reader.whole('acsControlIfAny', ACS_ALL_BITS);
+  if (reader.raw('acs') !== 'unknown') reader.fail('acsControlIfAny', 'nothing, for acs is known');
+  return control;
 }
 
 function readSriov(value: unknown, path: string): SriovDescription {

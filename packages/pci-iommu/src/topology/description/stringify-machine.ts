@@ -12,6 +12,7 @@ const HEX_DIGITS: ReadonlyMap<string, number> = new Map([
   ['size', 1],
   ['cap', 2],
   ['ctrl', 2],
+  ['acsControlIfAny', 2],
   ['bus', 2],
   ['busEnd', 2],
   ['secondary', 2],

@@ -72,6 +72,7 @@ export class FunctionText {
   /** The facts, with conclusions from what the text did not list. */
   finish(): RawFunction {
     const facts = this.#facts;
+    facts.barsShown = this.#hasDetails;
     const listed = facts.capabilities.length > 0 && !this.#capabilitiesHidden;
     const noList = this.#hasDetails && !this.#capabilitiesHidden && facts.capabilities.length === 0;
     if (listed || noList) {

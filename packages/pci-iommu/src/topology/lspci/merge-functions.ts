@@ -16,6 +16,7 @@ export function withConfig(text: RawFunction, config: Uint8Array): RawFunction {
     command: facts.command,
     headerType: facts.headerType,
     multifunction: facts.multifunction,
+    barsShown: true,
     barRegisters: facts.barRegisters,
     bars: mergeBars(text.bars, facts.barRegisters ?? []),
     bus: facts.bus ?? text.bus,

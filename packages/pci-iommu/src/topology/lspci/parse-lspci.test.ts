@@ -178,7 +178,7 @@ here is my lspci:
 	NUMA node: 1
 `);
     expect(functions.map((fn) => fn.numaNode)).toEqual([0]);
-    expect(warnings).toEqual(['0000:00:01.0: listed again at line 8; the first listing is kept']);
+    expect(warnings).toEqual([{ line: 8, text: '0000:00:01.0: listed again; the first listing is kept' }]);
   });
 
   test('a listing that a mailer wrapped', () => {

@@ -1,4 +1,5 @@
 import type { Bdf } from '../bdf.ts';
+import type { ReadingWarning } from '../read/machine-reading.ts';
 import { TopologyError } from '../topology-error.ts';
 import { ConfigBytes } from './config-bytes.ts';
 import { FunctionText } from './function-text.ts';
@@ -11,7 +12,7 @@ export interface LspciListing {
   /** Functions in the order of their first appearance. */
   readonly functions: readonly RawFunction[];
   /** What was left out, one sentence each. */
-  readonly warnings: readonly string[];
+  readonly warnings: readonly ReadingWarning[];
 }
 
 /** One device of the listing while it is read. */
@@ -34,7 +35,7 @@ export function parseLspci(text: string): LspciListing {
   if (blocks.length === 0) {
     throw new TopologyError('expected output of lspci: no line such as "00:1c.0 PCI bridge: ..." found', { line: 1 });
   }
-  const warnings: string[] = [];
+  const warnings: ReadingWarning[] = [];
   const functions = new Map<Bdf, RawFunction>();
   const detailed = new Set<Bdf>();
   for (const block of blocks) {
@@ -44,7 +45,7 @@ export function parseLspci(text: string): LspciListing {
     let facts = known ?? block.text.finish();
     if (block.text.hasDetails) {
       if (known !== undefined && detailed.has(bdf)) {
-        warnings.push(`${bdf}: listed again at line ${block.text.line}; the first listing is kept`);
+        warnings.push({ line: block.text.line, text: `${bdf}: listed again; the first listing is kept` });
         continue;
       }
       if (known !== undefined) facts = addConfig(block.text.finish(), known.config);

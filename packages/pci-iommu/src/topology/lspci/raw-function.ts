@@ -74,6 +74,8 @@ export interface RawFunction {
   readonly headerType: number | null;
   readonly multifunction: boolean | null;
   readonly bars: readonly RawBar[];
+  /** Whether the listing would show BARs if there were any. */
+  readonly barsShown: boolean;
   /** BAR registers as read from config space: bus addresses by BAR index. */
   readonly barRegisters: readonly RawBar[] | null;
   readonly rom: RawRom | null;
@@ -82,6 +84,8 @@ export interface RawFunction {
   readonly capabilities: readonly RawCapability[];
   readonly pcieType: PcieType | null | 'unknown';
   readonly acs: AcsKnowledge;
+  /** With `acs` unknown: the control word, if the function has the capability at all. */
+  readonly acsControlIfAny: number | null;
   readonly flr: boolean | null;
   readonly pm: boolean | null;
   readonly ats: boolean | null;
@@ -109,6 +113,7 @@ export function unknownFunction(bdf: Bdf, line: number): RawFunction {
     headerType: null,
     multifunction: null,
     bars: [],
+    barsShown: false,
     barRegisters: null,
     rom: null,
     bus: null,
@@ -116,6 +121,7 @@ export function unknownFunction(bdf: Bdf, line: number): RawFunction {
     capabilities: [],
     pcieType: 'unknown',
     acs: 'unknown',
+    acsControlIfAny: null,
     flr: null,
     pm: null,
     ats: null,

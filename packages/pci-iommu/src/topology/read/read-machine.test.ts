@@ -17,6 +17,9 @@ describe('one entry for what people have', () => {
     expect(reading.source).toEqual({ name: 'box', format: 'lspci' });
     expect(reading.listedGroups).toEqual([{ id: 3, devices: ['0000:00:00.0'] }]);
     expect(reading.unknowns.map(({ bdf, what }) => `${bdf ?? '-'} ${what}`)).toEqual([
+      '0000:00:02.0 flr',
+      '0000:00:02.0 bars',
+      '- windows',
       '0000:00:02.0 ids',
       '0000:00:02.0 pcie-type',
       '0000:00:02.0 acs',

@@ -7,7 +7,6 @@ import { TopologyError } from '../topology-error.ts';
 import type { MachineReader } from './machine-reader.ts';
 import type { MachineFormat, MachineReading, ReadingWarning, ReadOptions } from './machine-reading.ts';
 import type { SourceBytes } from './source-bytes.ts';
-import { unknownsOf } from './unknowns.ts';
 
 /** Output of `lspci` of any form, group listings and boot logs, also several in one text. */
 export const textReader: MachineReader = {
@@ -26,8 +25,8 @@ export const textReader: MachineReader = {
     return {
       source: { name: source.name, format: listed.format },
       description: conversion.description,
-      unknowns: unknownsOf(conversion.description),
-      warnings: [...listed.warnings, ...conversion.warnings].map((text): ReadingWarning => ({ line: null, text })),
+      unknowns: conversion.unknowns,
+      warnings: [...listed.warnings, ...conversion.warnings],
       listedGroups: groups.size === 0 ? null : groupsOf(groups),
     };
   },
@@ -36,7 +35,7 @@ export const textReader: MachineReader = {
 interface ListedFunctions {
   readonly format: MachineFormat;
   readonly functions: readonly RawFunction[];
-  readonly warnings: readonly string[];
+  readonly warnings: readonly ReadingWarning[];
 }
 
 function readFunctions(text: string): ListedFunctions {

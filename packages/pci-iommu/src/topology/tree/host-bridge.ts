@@ -16,6 +16,8 @@ export class HostBridge {
   readonly busEnd: number;
   /** Memory windows in ascending order of physical address. */
   readonly windows: readonly HostWindowDescription[];
+  /** The bus may be behind any bridge: the source shows none that leads to it. */
+  readonly assumed: boolean;
 
   constructor(description: HostBridgeDescription, index: number, busEnd: number) {
     this.index = index;
@@ -23,6 +25,7 @@ export class HostBridge {
     this.bus = description.bus;
     this.busEnd = busEnd;
     this.windows = description.windows.toSorted((a, b) => a.start - b.start);
+    this.assumed = description.assumed === true;
   }
 
   /** Name of the root bus, such as `0000:40`. */

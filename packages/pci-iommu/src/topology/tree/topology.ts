@@ -193,10 +193,10 @@ class FunctionBuilder {
   readonly #indexOf = new Map<Bdf, number>();
   readonly #bridgeOfBus = new Map<number, FunctionDescription>();
   readonly #slotSizes = new Map<number, number>();
-  readonly #hostBridges: readonly HostBridge[];
+  readonly #hostBridgeOfBus: ReadonlyMap<number, HostBridge>;
 
   constructor(sorted: readonly FunctionDescription[], hostBridges: readonly HostBridge[]) {
-    this.#hostBridges = hostBridges;
+    this.#hostBridgeOfBus = new Map(hostBridges.map((bridge) => [busKey(bridge.domain, bridge.bus), bridge]));
     sorted.forEach((description, index) => {
       const parts = parseBdf(description.bdf);
       this.#byBdf.set(description.bdf, description);
@@ -230,7 +230,7 @@ class FunctionBuilder {
   }
 
   #rootOf(domain: number, bus: number): HostBridge {
-    const found = this.#hostBridges.find((bridge) => bridge.domain === domain && bridge.bus === bus);
+    const found = this.#hostBridgeOfBus.get(busKey(domain, bus));
     if (found === undefined) throw new TopologyError(`no host bridge with root bus ${formatBus(domain, bus)}`);
     return found;
   }
