@@ -92,7 +92,7 @@ export class IsolationTest {
   /** The control word is beyond the standard one: what the kernel writes there is all that is known. */
   #intelSpt(fn: TopologyFunction): Isolation | null {
     if (hasIntelWideRegisters(fn) === false || fn.acs === null) return null;
-    if (fn.acs === 'unknown') return 'unknown';
+    if (fn.acs === 'unknown') return this.#byListing(fn);
     if (!this.#setup.iommu) return 'unknown';
     const control = this.#acs.isNamed(fn) ? ~AMD_SOUTHBRIDGE_REQUIRED : -1;
     return (REQUIRED & fn.acs.cap & ~control) === 0;
@@ -123,10 +123,15 @@ export class IsolationTest {
     const word = this.#acs.standardControl(fn);
     if (word === null) return false;
     const cap = this.#acs.capability(fn);
-    if (cap === null) return 'unknown';
+    if (cap === null) return this.#byListing(fn);
     const required = REQUIRED & cap;
     if ((required & word.known & ~word.value) !== 0) return false;
     return (required & ~word.known) === 0 ? true : 'unknown';
+  }
+
+  /** Whatever a capability can do is switched on, unless somebody asked for something else. */
+  #byListing(fn: TopologyFunction): Isolation {
+    return this.#setup.iommu && fn.description.acsListed === true && !this.#acs.isNamed(fn) ? true : 'unknown';
   }
 }
 

@@ -26,7 +26,7 @@ export interface KernelAcs extends AcsState {
   standardControl(fn: TopologyFunction): AcsWord | null;
   /** The capability word as the kernel reads it; `null` without one, or when it is not known. */
   capability(fn: TopologyFunction): number | null;
-  /** Whether `disable_acs_redir` or `config_acs` names the function. */
+  /** Whether somebody asked for this function's control word: on the command line or by writing it. */
   isNamed(fn: TopologyFunction): boolean;
   /** Like `redirects`, but tells when it is not known. */
   redirection(fn: TopologyFunction): boolean | 'unknown';
@@ -89,7 +89,7 @@ class AcsRules {
   }
 
   isNamed(fn: TopologyFunction): boolean {
-    return this.#noRedirect.some((matches) => matches(this.#topology, fn)) || this.#entryOf(fn) !== undefined;
+    return this.#written.has(fn.bdf) || this.#isDirect(fn) || this.#entryOf(fn) !== undefined;
   }
 
   control(fn: TopologyFunction): AcsWord | null {
@@ -122,8 +122,7 @@ class AcsRules {
   #commandLine(fn: TopologyFunction, firmware: AcsWord, isolated: AcsWord): AcsWord {
     const entry = this.#entryOf(fn);
     if (entry === undefined) {
-      const direct = this.#noRedirect.some((matches) => matches(this.#topology, fn));
-      return direct ? withCleared(isolated, ACS_REDIRECT_MASK) : isolated;
+      return this.#isDirect(fn) ? withCleared(isolated, ACS_REDIRECT_MASK) : isolated;
     }
     const { value, known } = withCleared(firmware, entry.mask & ~entry.flags);
     const forced = entry.mask & entry.flags;
@@ -131,6 +130,10 @@ class AcsRules {
     return fn.acs === 'unknown'
       ? { value, known: known & ~forced }
       : { value: value | (forced & (capability(fn) ?? 0)), known };
+  }
+
+  #isDirect(fn: TopologyFunction): boolean {
+    return this.#noRedirect.some((matches) => matches(this.#topology, fn));
   }
 
   #entryOf(fn: TopologyFunction): ConfigAcsEntry | undefined {

@@ -1,28 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { describeLspci, parseLspci, Topology } from '../topology/index.ts';
-import { readRealDump, realDumps, realDumpsState } from '../topology/test-real-dumps.ts';
-import { type IommuGroup, iommuGroups } from './index.ts';
-
-/** A partition as text that can be compared: one sorted line a group. */
-function partition(groups: Iterable<readonly string[]>): readonly string[] {
-  return [...groups]
-    .map((names) => names.toSorted((a, b) => a.localeCompare(b)).join(' '))
-    .toSorted((a, b) => a.localeCompare(b));
-}
-
-function computed(groups: readonly IommuGroup[]): readonly string[] {
-  return partition(groups.map(({ functions }) => functions.map(({ bdf }) => bdf)));
-}
-
-/** The groups that a listing itself tells, and its text without them. */
-function split(text: string): { listed: readonly string[]; rest: string } {
-  const groups = new Map<number, string[]>();
-  for (const { bdf, iommuGroup } of parseLspci(text).functions) {
-    if (iommuGroup !== null) groups.set(iommuGroup, [...(groups.get(iommuGroup) ?? []), bdf]);
-  }
-  const rest = text.split('\n').filter((line) => !line.includes('IOMMU group'));
-  return { listed: partition(groups.values()), rest: rest.join('\n') };
-}
+import { realDumps, realDumpsState } from '../topology/test-real-dumps.ts';
+import { iommuGroups } from './index.ts';
+import { partitionOf, stripListing } from './test-listings.ts';
 
 test(`real dumps ${realDumpsState}`, () => {
   expect(realDumps === null).toBe(realDumpsState !== 'present');
@@ -36,10 +15,10 @@ describe.skipIf(realDumps === null)('groups of real machines, as their kernels m
     ['pci/intel-coffeelake-h-hp-laptop-optane.lspci-vvv.txt', 27],
     ['pci/intel-cometlake-u-dell-laptop.lspci-vv.txt', 16],
     ['pci/amd-carrizo-hp-laptop.lspci-vvv.txt', 10],
+    ['pci/intel-lenovo-tb3-egpu-2x3090.lspci-v.txt', 30],
   ])('%s: %i groups', (name, count) => {
-    const { listed, rest } = split(readRealDump(name));
+    const { topology, listed } = stripListing(name);
     expect(listed).toHaveLength(count);
-    const topology = new Topology(describeLspci(rest, { name: 'dump' }).description);
-    expect(computed(iommuGroups(topology, { iommu: true }))).toEqual(listed);
+    expect(partitionOf(iommuGroups(topology, { iommu: true }))).toEqual(listed);
   });
 });

@@ -82,6 +82,7 @@ function describeFunction(fn: RawFunction, plan: BusPlan, bars: readonly BarDesc
     ...(isBridgeKind(kind) && windows.length > 0 ? { windows } : {}),
     acs: fn.acs,
     ...(control === null ? {} : { acsControlIfAny: control }),
+    ...(fn.acs === 'unknown' && fn.acsListed ? { acsListed: true } : {}),
     flr: fn.flr === true,
     pm: fn.pm === true,
     ...(fn.ats === null ? {} : { ats: fn.ats }),

@@ -83,6 +83,8 @@ export interface FunctionDescription {
   readonly acs: AcsKnowledge;
   /** With `acs` unknown: the control word, if the function has the capability at all. */
   readonly acsControlIfAny?: number;
+  /** With ACS `'unknown'`: the capability is there, only its registers were not told. */
+  readonly acsListed?: boolean;
   /** Function level reset is supported. */
   readonly flr: boolean;
   /** Has the power management capability. */

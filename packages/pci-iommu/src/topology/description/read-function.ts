@@ -38,6 +38,7 @@ export function readFunction(value: unknown, path: string): FunctionDescription 
     ...optional(reader, 'windows', () => reader.each('windows', readBridgeWindow)),
     acs: readAcs(reader),
     ...optional(reader, 'acsControlIfAny', () => readAcsControlIfAny(reader)),
+    ...optional(reader, 'acsListed', () => reader.flag('acsListed')),
     flr: reader.flag('flr'),
     pm: reader.flag('pm'),
     ...optional(reader, 'ats', () => reader.flag('ats')),

@@ -34,7 +34,6 @@ export class FunctionText {
   #section: Section = 'none';
   #acsCap: number | null = null;
   #acsCtrl: number | null = null;
-  #acsListed = false;
   #capabilitiesHidden = false;
   #hasDetails = false;
 
@@ -83,7 +82,7 @@ export class FunctionText {
       facts.ats ??= false;
     }
     if (this.#acsCap !== null && this.#acsCtrl !== null) facts.acs = { cap: this.#acsCap, ctrl: this.#acsCtrl };
-    else if (!this.#acsListed && (listed || noList)) facts.acs = null;
+    else if (!facts.acsListed && (listed || noList)) facts.acs = null;
     if (facts.pcieType === null && (listed || noList)) facts.flr ??= false;
     return facts;
   }
@@ -131,7 +130,7 @@ export class FunctionText {
     } else if (name.startsWith('Power Management')) facts.pm = true;
     else if (name.startsWith('Address Translation Service')) facts.ats = true;
     else if (name.startsWith('Access Control Services')) {
-      this.#acsListed = true;
+      facts.acsListed = true;
       this.#section = 'acs';
     } else if (name.startsWith('Single Root I/O Virtualization')) this.#section = 'sriov';
     else if (name.startsWith('PCI Advanced Features')) this.#section = 'advanced-features';

@@ -86,6 +86,8 @@ export interface RawFunction {
   readonly acs: AcsKnowledge;
   /** With `acs` unknown: the control word, if the function has the capability at all. */
   readonly acsControlIfAny: number | null;
+  /** The ACS capability is listed, with its registers or without. */
+  readonly acsListed: boolean;
   readonly flr: boolean | null;
   readonly pm: boolean | null;
   readonly ats: boolean | null;
@@ -122,6 +124,7 @@ export function unknownFunction(bdf: Bdf, line: number): RawFunction {
     pcieType: 'unknown',
     acs: 'unknown',
     acsControlIfAny: null,
+    acsListed: false,
     flr: null,
     pm: null,
     ats: null,
