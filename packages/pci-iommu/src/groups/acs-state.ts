@@ -112,8 +112,9 @@ class AcsRules {
 
   /** @kernel pci_std_enable_acs */
   #isolated(fn: TopologyFunction, firmware: AcsWord): AcsWord {
+    if (!this.#setup.iommu) return firmware;
     const cap = capability(fn);
-    if (!this.#setup.iommu || cap === null) return firmware;
+    if (cap === null) return { value: firmware.value, known: firmware.known & ~(ISOLATION & ~firmware.value) };
     const blocks = this.#setup.atsDisabled === true || this.#untrusted.has(fn.bdf) ? AcsBit.TranslationBlocking : 0;
     return knownWord(firmware.value | (cap & (ISOLATION | blocks)));
   }
@@ -141,8 +142,9 @@ class AcsRules {
   }
 }
 
-function firmwareControl({ acs }: TopologyFunction): AcsWord {
-  return acs === null || acs === 'unknown' ? UNKNOWN_WORD : knownWord(acs.ctrl);
+function firmwareControl({ acs, description }: TopologyFunction): AcsWord {
+  const control = acs === null || acs === 'unknown' ? description.acsControlIfAny : acs.ctrl;
+  return control === undefined ? UNKNOWN_WORD : knownWord(control);
 }
 
 function or(a: boolean | 'unknown', b: boolean | 'unknown'): boolean | 'unknown' {

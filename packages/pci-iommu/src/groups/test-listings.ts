@@ -1,4 +1,4 @@
-import { describeLspci, readGroupListing, Topology } from '../topology/index.ts';
+import { readMachine, Topology } from '../topology/index.ts';
 import { readRealDump } from '../topology/test-real-dumps.ts';
 import type { IommuGroup } from './index.ts';
 
@@ -23,7 +23,7 @@ export function stripListing(name: string): StrippedListing {
   const text = readRealDump(name);
   const rest = text.replaceAll(/^\s*IOMMU group: \d+\r?\n/gmu, '').replaceAll(/, IOMMU group \d+/gu, '');
   return {
-    topology: new Topology(describeLspci(rest, { name: 'dump' }).description),
-    listed: partition(readGroupListing(text).map(({ devices }) => devices)),
+    topology: new Topology(readMachine(rest).description),
+    listed: partition((readMachine(text).listedGroups ?? []).map(({ devices }) => devices)),
   };
 }
