@@ -9,5 +9,6 @@ export * from './machines/index.ts';
 export * from './pci-ids/index.ts';
 export * from './pcie-type.ts';
 export * from './read/index.ts';
+export * from './sysfs/index.ts';
 export { TopologyError, type TopologyErrorPlace } from './topology-error.ts';
 export * from './tree/index.ts';

@@ -29,3 +29,7 @@ export function realDumpNames(suffix: RegExp): readonly string[] {
 export function readRealDump(name: string): string {
   return readFileSync(join(realDumps ?? '', name), 'utf8');
 }
+
+export function readRealDumpBytes(name: string): Uint8Array {
+  return readFileSync(join(realDumps ?? '', name));
+}

@@ -24,7 +24,11 @@ describe('whatever the machine', () => {
         const topology = new Topology(description);
         expectReachable(topology);
         expect(assumptions.filter((sentence) => sentence.includes('left out'))).toEqual([]);
-        for (const fn of topology.functions) expect(fn.bars).toHaveLength(fn.isBridge ? 0 : 1);
+        for (const fn of topology.functions) {
+          expect(fn.bars).toHaveLength(fn.isBridge ? 0 : 1);
+          const behind = topology.memoryBars.some((owner) => topology.pathToRoot(owner.fn).includes(fn));
+          if (fn.isBridge) expect(fn.windows.length > 0).toBe(behind);
+        }
       }),
       { numRuns: propertyRuns(100) },
     );
@@ -35,6 +39,7 @@ describe('whatever the machine', () => {
       fc.property(randomMachine, fc.nat(), (machine, seed) => {
         const known = withoutBars(machine, (order) => (seed >>> (order % 31)) % 2 === 0);
         const { description } = completeMachine(known, ALL_BARS);
+        expectReachable(new Topology(description));
         known.functions.forEach((fn, order) => {
           if (fn.bars.length > 0) expect(description.functions[order]?.bars).toEqual(fn.bars);
         });

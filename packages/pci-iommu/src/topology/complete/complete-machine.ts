@@ -79,8 +79,9 @@ function newWindowsOf(
 function completeFunction(fn: TopologyFunction, placement: Placement): FunctionDescription {
   const bars = placement.bars.get(fn) ?? [];
   const windows = placement.bridgeWindows.get(fn) ?? [];
+  const { acsControlIfAny: _dropped, ...known } = fn.description;
   return {
-    ...fn.description,
+    ...(fn.acs === 'unknown' ? known : fn.description),
     ...(bars.length === 0 ? {} : { bars: [...fn.bars, ...bars].toSorted((a, b) => a.index - b.index) }),
     ...(windows.length === 0 ? {} : { windows: [...fn.windows, ...windows] }),
     acs: fn.acs === 'unknown' ? null : fn.acs,

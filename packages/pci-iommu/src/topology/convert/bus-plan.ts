@@ -146,6 +146,10 @@ function virtualFunctions(
 ): ReadonlyMap<string, string> {
   const candidates = new Set(functions.map((fn) => fn.bdf).filter((bdf) => !bridges.has(bdf) && !sriov.has(bdf)));
   const physfns = new Map<string, string>();
+  for (const { bdf, physfn } of functions) {
+    if (physfn !== undefined && candidates.has(bdf) && (candidates.has(physfn) || sriov.has(physfn)))
+      physfns.set(bdf, physfn);
+  }
   for (const [owner, { numVfs, vfOffset, vfStride }] of sriov) {
     const parts = parseBdf(owner);
     for (let vf = 0; vf < numVfs; vf++) {

@@ -1,4 +1,3 @@
 export type { Conversion, ConvertOptions } from './convert-options.ts';
 export { describeFunctions } from './describe-functions.ts';
 export { describeLspci } from './describe-lspci.ts';
-export { rawFunctionFromSysfs, type SysfsFunction } from './sysfs-function.ts';

@@ -92,6 +92,8 @@ export interface RawFunction {
   readonly pm: boolean | null;
   readonly ats: boolean | null;
   readonly sriov: SriovDescription | null;
+  /** Physical function of a virtual one, where the source names it. */
+  readonly physfn?: Bdf;
   readonly msix: RawMsix | null;
   readonly iommuGroup: number | null;
   readonly driver: string | null;
