@@ -9,6 +9,7 @@ import {
   dmaIovaTryAlloc,
   dmaMapPhys,
   dmaMappingError,
+  dmaUnmapPhys,
   PciSystem,
 } from '@dmabuf-emu/pci-iommu';
 import { isKernelError, KernelError, orUndo } from '@dmabuf-emu/shm';
@@ -48,7 +49,7 @@ export function dmaUnmapSgTable(table: SgTable, device: Device): void {
   table.nents = 0;
   if (client === null || state.size === 0) return;
   try {
-    dmaIovaDestroy(client, state, state.size);
+    dmaUnmapPhys(client, state.addr, state.size);
   } catch (error) {
     // An unmap cannot fail. Where a task died with the domain's lock, the translations stay: they are damage.
     if (!isKernelError(error, 'EOWNERDEAD')) throw error;

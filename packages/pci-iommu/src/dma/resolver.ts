@@ -30,6 +30,9 @@ export class Resolver {
   #staleNoted = false;
   /** A checked access is under way. */
   #open = false;
+  /** The domain of the access, and how often its flush queue was flushed when it began. */
+  #domain: IommuDomain | null = null;
+  #flushes = 0;
 
   #walk: WalkState | null = null;
 
@@ -94,7 +97,8 @@ export class Resolver {
     this.#mmio.recheck();
     if (this.#staleNoted) return;
     const changed = this.walk.firstChanged();
-    if (changed >= 0) this.#note('stale-iotlb-hit', changed * PAGE_SIZE, PAGE_SIZE, 'unmapped during the access');
+    if (changed >= 0 && !this.#isExcused(changed))
+      this.#note('stale-iotlb-hit', changed * PAGE_SIZE, PAGE_SIZE, 'unmapped during the access');
   }
 
   /** From the root complex on: through the requester's domain. Returns bytes resolved. */
@@ -117,6 +121,8 @@ export class Resolver {
   #translated(domain: IommuDomain, address: number, length: number): number {
     const { checks } = this.#bus;
     const { walk } = this;
+    this.#domain = domain;
+    this.#flushes = domain.flushQueue === null ? 0 : domain.flushQueue.flushes;
     const need = this.#write ? IommuProt.WRITE : IommuProt.READ;
     walk.begin(domain, pageNumber(address));
     let done = 0;
@@ -251,8 +257,14 @@ export class Resolver {
   }
 
   #noteStale(page: number): void {
-    if (!this.#staleNoted) this.#note('stale-iotlb-hit', page * PAGE_SIZE, PAGE_SIZE, 'not in the page table any more');
+    if (this.#staleNoted || this.#isExcused(page)) return;
     this.#staleNoted = true;
+    this.#note('stale-iotlb-hit', page * PAGE_SIZE, PAGE_SIZE, 'not in the page table any more');
+  }
+
+  /** Whether a translation may be out of date because the domain puts its invalidations off. */
+  #isExcused(page: number): boolean {
+    return this.#domain?.flushQueue?.excuses(page, this.#flushes) === true;
   }
 
   #note(kind: FaultKind, address: number, length: number, reason: string): void {

@@ -139,6 +139,7 @@ export function dmaInfoToProt(direction: DmaDirection, coherent: boolean, { mmio
 export function iommuDmaMap(device: DmaDevice, phys: number, size: number, prot: number): number {
   const offset = phys % PAGE_SIZE;
   const bytes = pageUp(size + offset);
+  device.iommu.flushQueue?.poll();
   const iova = allocIova(device, bytes);
   if (iova === 0) return 0;
   undoOnFailure(
@@ -148,18 +149,31 @@ export function iommuDmaMap(device: DmaDevice, phys: number, size: number, prot:
   return iova + offset;
 }
 
-/** @kernel __iommu_dma_unmap */
+/**
+ * Removes what {@link iommuDmaMap} mapped, and invalidates at once or, where the domain has a flush queue, later: the IOVAs
+ * are not given out again before.
+ * @kernel __iommu_dma_unmap
+ */
 export function iommuDmaUnmap(device: DmaDevice, address: number, size: number): void {
+  const { iommu: domain } = device;
   const start = pageDown(address);
   const bytes = pageUp(address + size) - start;
-  const removed = device.iommu.unmap(start, bytes);
+  const queue = domain.flushQueue?.isReady === true ? domain.flushQueue : null;
+  const gather = new IotlbGather();
+  const removed = domain.unmapFast(start, bytes, gather);
   if (removed !== bytes) {
     device.machine.diag.warn(
       'iommu_dma_unmap',
       `${device.bdf}: ${removed} of ${bytes} bytes were mapped at 0x${start.toString(16)}`,
     );
   }
-  device.iommu.iovaFree(start, bytes);
+  if (queue !== null) {
+    queue.poll();
+    queue.add(start / PAGE_SIZE, bytes / PAGE_SIZE);
+    return;
+  }
+  domain.iotlbSync(gather);
+  domain.iovaFree(start, bytes);
 }
 
 /** IOVAs for a device: below 4 GiB first for as long as that works. 0 when there are none. @kernel iommu_dma_alloc_iova */

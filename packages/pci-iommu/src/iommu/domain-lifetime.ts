@@ -1,6 +1,7 @@
-import { kmemSlab, KernelError, type Machine } from '@dmabuf-emu/shm';
+import { isKernelError, kmemSlab, KernelError, type Machine } from '@dmabuf-emu/shm';
 import { undoOnFailure } from '../internal/unwind.ts';
 import { DOMAIN_TYPES, DomainStruct, type DomainType, isDmaType } from './domain-struct.ts';
+import { FlushQueue, type FlushQueueKind } from './flush-queue.ts';
 import { initIotlb, iotlbWords, MIN_SETS } from './iotlb.ts';
 import { IovaSpace, type ReservedRange } from './iova-space.ts';
 import { PageTable } from './page-table.ts';
@@ -19,6 +20,8 @@ export interface DomainOptions {
   readonly iotlb?: IotlbShape;
   /** Addresses that the DMA API must not give out. */
   readonly reserved?: readonly ReservedRange[];
+  /** How a domain of type `dma-fq` queues; one queue a task by default. */
+  readonly flushQueue?: FlushQueueKind;
   /** Index of the function it is made for. */
   readonly owner?: number;
 }
@@ -39,6 +42,7 @@ export function createDomain(machine: Machine, options: DomainOptions): number {
     () => {
       if (isDmaType(options.type) || options.type === 'unmanaged') addPageTable(machine, p, shape);
       if (isDmaType(options.type)) DomainStruct.iova.set(mem, p, IovaSpace.create(machine, options.reserved ?? []));
+      if (options.type === 'dma-fq') addFlushQueue(machine, p, options.flushQueue ?? 'per-task');
     },
     () => freeDomain(machine, ref),
   );
@@ -50,6 +54,8 @@ export function freeDomain(machine: Machine, ref: number): void {
   const { mem } = machine;
   const slab = machine.slab(DomainStruct);
   const p = slab.at(ref);
+  const queue = DomainStruct.flushQueue.get(mem, p);
+  if (queue !== 0) FlushQueue.destroy(machine, queue);
   const iova = DomainStruct.iova.get(mem, p);
   if (iova !== 0) new IovaSpace(machine, iova).destroy();
   const tlb = DomainStruct.tlbRef.get(mem, p);
@@ -59,6 +65,17 @@ export function freeDomain(machine: Machine, ref: number): void {
   }
   new PageTable(machine, p).destroy();
   slab.free(ref, 'iommu.domain');
+}
+
+/** Without memory for the queues the domain invalidates at once. @kernel iommu_dma_init_domain */
+function addFlushQueue(machine: Machine, p: number, kind: FlushQueueKind): void {
+  try {
+    DomainStruct.flushQueue.set(machine.mem, p, FlushQueue.create(machine, kind));
+  } catch (error) {
+    if (!isKernelError(error, 'ENOMEM')) throw error;
+    DomainStruct.type.set(machine.mem, p, DOMAIN_TYPES.indexOf('dma'));
+    machine.diag.info('iommu-strict', 'no memory for a flush queue: invalidating at every unmap');
+  }
 }
 
 function addPageTable(machine: Machine, p: number, shape: IotlbShape): void {

@@ -31,6 +31,8 @@ export const DomainStruct = struct('iommu_domain', {
   tlbSets: i32(),
   tlbWays: i32(),
   iova: ref(),
+  /** What a domain of type `dma-fq` queues its invalidations in. */
+  flushQueue: ref(),
   /** Functions attached. */
   devices: i32(),
   /** Function that the domain was made for, plus one; 0 for none. */

@@ -1,6 +1,7 @@
 export { DEFAULT_IOTLB, type DomainOptions, type IotlbShape } from './domain-lifetime.ts';
 export { DOMAIN_TYPES, type DomainType } from './domain-struct.ts';
 export { IOVA_APERTURE_END } from './check-map.ts';
+export { FlushQueue, type FlushQueueKind, installFlushTimer } from './flush-queue.ts';
 export { IommuDomain } from './iommu-domain.ts';
 export type { Iotlb, IotlbStats } from './iotlb.ts';
 export { IotlbGather } from './iotlb-gather.ts';

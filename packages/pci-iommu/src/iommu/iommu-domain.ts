@@ -4,6 +4,7 @@ import { isPageAligned, PAGE_SHIFT, PAGE_SIZE, pageNumber, pageOffset } from '..
 import { checkMap, IOVA_APERTURE_END } from './check-map.ts';
 import { createDomain, type DomainOptions, freeDomain } from './domain-lifetime.ts';
 import { DOMAIN_TYPES, DomainStruct, type DomainType, isDmaType } from './domain-struct.ts';
+import { FlushQueue } from './flush-queue.ts';
 import { Iotlb, type IotlbStats } from './iotlb.ts';
 import { IotlbGather } from './iotlb-gather.ts';
 import { IovaSpace, RECYCLED_BYTES } from './iova-space.ts';
@@ -28,6 +29,8 @@ export class IommuDomain {
   readonly type: DomainType;
   /** The cache of translations; `null` for domains without a page table. */
   readonly iotlb: Iotlb | null;
+  /** Where unmapped IOVAs wait for their invalidation; `null` but for domains of type `dma-fq`. */
+  readonly flushQueue: FlushQueue | null;
   readonly #i32: Int32Array;
   readonly #p: number;
   readonly #top: number;
@@ -53,6 +56,8 @@ export class IommuDomain {
       tlb === 0 ? null : new Iotlb(machine, tlb, DomainStruct.tlbSets.get(mem, p), DomainStruct.tlbWays.get(mem, p));
     const iova = DomainStruct.iova.get(mem, p);
     this.#iova = iova === 0 ? null : new IovaSpace(machine, iova);
+    const queue = DomainStruct.flushQueue.get(mem, p);
+    this.flushQueue = queue === 0 ? null : new FlushQueue(machine, queue, ref, this.#iova!, () => this.flushIotlb());
   }
 
   /**
@@ -243,6 +248,11 @@ export class IommuDomain {
     const page = pageNumber(iova);
     if (size <= RECYCLED_BYTES && space.recycle(page, (size + PAGE_SIZE - 1) >>> PAGE_SHIFT)) return;
     space.free(page, Math.ceil(size / PAGE_SIZE));
+  }
+
+  /** Pages of IOVAs that are taken and neither given back nor waiting for a flush. Exact on a quiet machine. */
+  get livePages(): number {
+    return (this.#iova?.livePages() ?? 0) - (this.flushQueue?.pages ?? 0);
   }
 
   /** The allocator of addresses; `null` but for the DMA API's domains. */

@@ -1,6 +1,6 @@
 import { type Machine, ref, struct } from '@dmabuf-emu/shm';
-import { FunctionStruct } from '../config-space/function-state.ts';
-import { IommuDomain, type IotlbShape, type ReservedRange } from '../iommu/index.ts';
+import { FunctionFlag, FunctionStruct } from '../config-space/function-state.ts';
+import { type FlushQueueKind, IommuDomain, type IotlbShape, type ReservedRange } from '../iommu/index.ts';
 import type { MemoryMap } from '../memory/index.ts';
 import type { TopologyFunction } from '../topology/index.ts';
 
@@ -15,6 +15,8 @@ export interface DomainsContext {
   readonly machine: Machine;
   readonly map: MemoryMap;
   readonly iommu: boolean;
+  readonly strict: boolean;
+  readonly flushQueue: FlushQueueKind;
   readonly iotlb: IotlbShape;
   /** Word of a function's state. */
   stateOf(fn: TopologyFunction): number;
@@ -66,7 +68,7 @@ export class Domains {
   }
 
   #defaultOf(fn: TopologyFunction): number {
-    const { machine, map, iommu, iotlb } = this.#context;
+    const { machine, map, iommu, strict, flushQueue, iotlb } = this.#context;
     const p = this.#context.stateOf(fn);
     const made = F.defaultDomain.load(machine.mem, p);
     if (made !== 0) return made;
@@ -76,12 +78,18 @@ export class Domains {
       return identity;
     }
     const domain = IommuDomain.create(machine, map, {
-      type: 'dma',
+      type: strict || this.#isUntrusted(p) ? 'dma' : 'dma-fq',
+      flushQueue,
       iotlb,
       owner: fn.index,
       reserved: reservedFor(fn),
     });
     return publish(domain, F.defaultDomain.cas(machine.mem, p, 0, domain.ref));
+  }
+
+  /** @kernel iommu_get_default_domain_type */
+  #isUntrusted(p: number): boolean {
+    return (F.flags.load(this.#context.machine.mem, p) & FunctionFlag.UNTRUSTED) !== 0;
   }
 
   #shared(field: typeof D.blocked, type: 'blocked' | 'identity'): IommuDomain {

@@ -1,5 +1,5 @@
 import type { Machine } from '@dmabuf-emu/shm';
-import { DEFAULT_IOTLB, type IotlbShape } from '../iommu/index.ts';
+import { DEFAULT_IOTLB, type FlushQueueKind, type IotlbShape } from '../iommu/index.ts';
 import { builtinMachine, type MachineDescription } from '../topology/index.ts';
 
 /** How the PCI side of a machine is made. */
@@ -8,8 +8,13 @@ export interface PciOptions {
   readonly topology: MachineDescription | string;
   /** Devices' addresses are translated, and ACS is set up for isolation. On by default. */
   readonly iommu?: boolean;
-  /** Invalidate the IOTLB at every unmap. Always so at the moment. @kernel iommu.strict */
-  readonly strict?: true;
+  /**
+   * Invalidate the IOTLB at every unmap; `false` lets the DMA API put it off, but for untrusted functions. On by default.
+   * @kernel iommu.strict
+   */
+  readonly strict?: boolean;
+  /** How invalidations that are put off are queued. One queue a task by default. */
+  readonly flushQueue?: FlushQueueKind;
   /** Shape of each domain's IOTLB. */
   readonly iotlb?: IotlbShape;
   /** Amount of RAM; as much as the machine has memory by default. It only takes room where it is written. */
@@ -32,6 +37,8 @@ export interface PciOptions {
 export interface PciConfig {
   readonly topology: MachineDescription;
   readonly iommu: boolean;
+  readonly strict: boolean;
+  readonly flushQueue: FlushQueueKind;
   readonly iotlb: IotlbShape;
   readonly ramBytes: number;
   readonly backingBytes: number;
@@ -50,6 +57,8 @@ export function resolvePciOptions(machine: Machine, options: PciOptions): PciCon
   return {
     topology: typeof topology === 'string' ? builtinMachine(topology) : topology,
     iommu: options.iommu ?? true,
+    strict: options.strict ?? true,
+    flushQueue: options.flushQueue ?? 'per-task',
     iotlb: options.iotlb ?? DEFAULT_IOTLB,
     ramBytes: options.ramBytes ?? machine.memoryBytes,
     backingBytes: options.backingBytes ?? machine.memoryBytes,

@@ -4,7 +4,7 @@ import { PciCommand } from '../config-space/index.ts';
 import { FunctionStruct, functionStates } from '../config-space/function-state.ts';
 import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
 import { acsStateOf, type KernelAcs } from '../groups/index.ts';
-import { type DomainOptions, IommuDomain } from '../iommu/index.ts';
+import { type DomainOptions, installFlushTimer, IommuDomain } from '../iommu/index.ts';
 import {
   layOutMemory,
   type PatternMismatch,
@@ -75,6 +75,8 @@ export class PciSystem implements DmaBus {
       machine,
       map: this.memory.map,
       iommu: config.iommu,
+      strict: config.strict,
+      flushQueue: config.flushQueue,
       iotlb: config.iotlb,
       stateOf: (fn) => this.stateOf(fn),
     });
@@ -89,6 +91,7 @@ export class PciSystem implements DmaBus {
     this.functions = this.topology.functions.map(
       (fn) => new PciFunction(this, fn, this.stateOf(fn), this.#isAloneOnBus(fn)),
     );
+    installFlushTimer(machine);
     machine.onVerify('pci-iommu', (report) => verifyPci(this, report));
     machine.onReap('pci-iommu', (task) => reapPci(this, task));
   }

@@ -13,6 +13,7 @@ export function reapPci(system: PciSystem, task: number): void {
     const domain = new IommuDomain(machine, memory.map, ref);
     try {
       domain.iova?.reap(task);
+      domain.flushQueue?.reap();
     } catch (error) {
       // The task died with this space's lock: what it kept is lost, and verify tells.
       if (!isKernelError(error, 'EOWNERDEAD')) throw error;

@@ -29,7 +29,7 @@ function verifyDomains(system: PciSystem, report: VerifyBuilder, deaths: boolean
     if (domain.type === 'unmanaged') found(report, deaths, 'iommu-domain', `${name} was not destroyed`);
     else if (domain.mappedPages > 0)
       found(report, deaths, 'iommu-mapping', `${domain.mappedPages} pages are mapped in the ${name}`);
-    const live = domain.iova?.livePages() ?? 0;
+    const live = domain.livePages;
     if (live !== 0) found(report, deaths, 'iova', `${live} pages of IOVAs of the ${name} were not given back`);
     report.count('iommu.tables', domain.tableCount);
   }
