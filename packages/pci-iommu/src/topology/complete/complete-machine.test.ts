@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  type BarDescription,
   builtinMachines,
   completeMachine,
   type FunctionDescription,
@@ -109,5 +110,54 @@ describe('a machine that is made complete', () => {
   test('the processor of an unknown family is named', () => {
     const machine = testMachine([testFunction('0000:00:02.0', 'rciep')], { cpu: { vendor: 'AMD', family: null } });
     expect(completeMachine(machine, []).assumptions.join()).toMatch(/^cpu: the family is not known/u);
+  });
+
+  test('sizes that are not known are those of the class, as far as there is room', () => {
+    const sizeless = (index: number, start: number, kind: BarDescription['kind'] = 'mem64'): BarDescription => ({
+      index,
+      start,
+      size: 0,
+      kind,
+      prefetchable: kind === 'mem64',
+      flags: ['size-unknown'],
+    });
+    const machine = testMachine([
+      testFunction('0000:00:02.0', 'rciep', {
+        class: 0x030000,
+        bars: [sizeless(0, 0x8_0000_0000), sizeless(2, 0x8_4000_0000)],
+      }),
+      testFunction('0000:00:03.0', 'rciep', {
+        class: 0x030000,
+        bars: [sizeless(0, 0x8_4400_0000), sizeless(2, 0x8_5000_1000)],
+      }),
+      testFunction('0000:00:04.0', 'rciep', {
+        class: 0x020000,
+        bars: [sizeless(0, 0x2008, 'io'), sizeless(2, 0x8_5000_1008)],
+      }),
+    ]);
+    const { description, assumptions } = completeMachine(machine, []);
+    expect(description.functions.map((fn) => fn.bars.map((bar) => [bar.index, bar.size, bar.flags]))).toEqual([
+      [
+        [0, 0x1000_0000, undefined],
+        [2, 0x400_0000, undefined],
+      ],
+      [[0, 0x400_0000, undefined]],
+      [[0, 8, undefined]],
+    ]);
+    expect(assumptions).toEqual([
+      '0000:00:02.0: BAR 0 at 0x800000000 is taken to have 256 MiB',
+      '0000:00:02.0: BAR 2 at 0x840000000 is taken to have 64 MiB',
+      '0000:00:03.0: BAR 0 at 0x844000000 is taken to have 64 MiB',
+      '0000:00:03.0: BAR 2 is left out: there is no room at 0x850001000',
+      '0000:00:04.0: BAR 0 at 0x2008 is taken to have 8 B',
+      '0000:00:04.0: BAR 2 is left out: there is no room at 0x850001008',
+    ]);
+  });
+
+  test('ACS that is listed without its registers is there, and off', () => {
+    const machine = testMachine([testBridge('0000:00:01.0', 'root-port', [1, 1], { acs: 'unknown', acsListed: true })]);
+    const { description, assumptions } = completeMachine(machine, []);
+    expect(description.functions[0]).toMatchObject({ acs: { cap: 0x1f, ctrl: 0 } });
+    expect(assumptions.join()).toMatch(/^0000:00:01.0: ACS registers are not known/u);
   });
 });

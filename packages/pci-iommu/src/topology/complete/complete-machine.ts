@@ -1,6 +1,8 @@
+import { AcsBit } from '../acs.ts';
 import type { Bdf } from '../bdf.ts';
 import { coveringWindows } from '../convert/host-windows.ts';
 import type {
+  BarDescription,
   FunctionDescription,
   HostBridgeDescription,
   HostWindowDescription,
@@ -9,9 +11,11 @@ import type {
 import { checkMachineDescription } from '../description/parse-machine.ts';
 import { Topology } from '../tree/topology.ts';
 import type { TopologyFunction } from '../tree/topology-function.ts';
-import { hex } from '../topology-error.ts';
+import type { HostBridge } from '../tree/host-bridge.ts';
 import { assumedBars, type BarShape } from './assumed-bars.ts';
+import { tellAssumptions } from './assumptions.ts';
 import { BarPlacer, type Placement } from './bar-placer.ts';
+import { sizeBars } from './size-bars.ts';
 
 /** A fact that the source of a description did not tell; `null` for one of the whole machine. */
 export interface UnknownFact {
@@ -27,8 +31,8 @@ export interface CompletedMachine {
 
 /**
  * Makes a machine that can run out of one of which not everything is known: BARs that are not known are taken by class and
- * get addresses in free places, with windows of bridges and host bridges around them; ACS that is not known is taken as
- * absent. What is known stays as it is, and ids and classes that are not known stay so.
+ * get addresses in free places, with windows of bridges and host bridges around them, also sizes alone; ACS that is not known
+ * is taken as absent. What is known stays as it is, and ids and classes that are not known stay so.
  *
  * @param unknowns - of a reading; functions named here with `bars` get assumed ones
  * @throws TopologyError when the description contradicts itself
@@ -37,8 +41,9 @@ export interface CompletedMachine {
  * const { description: runnable, assumptions } = completeMachine(description, unknowns);
  */
 export function completeMachine(description: MachineDescription, unknowns: readonly UnknownFact[]): CompletedMachine {
-  const assumptions: string[] = [];
-  const topology = new Topology(description);
+  const given = new Topology(description);
+  const sized = sizeBars(given);
+  const topology = new Topology(withSizes(given, sized));
   const placement = new BarPlacer(topology, wantedBars(topology, unknowns));
   const completed: MachineDescription = {
     ...topology.description,
@@ -49,9 +54,32 @@ export function completeMachine(description: MachineDescription, unknowns: reado
     functions: topology.description.functions.map(({ bdf }) => completeFunction(topology.function(bdf), placement)),
   };
   checkMachineDescription(completed);
-  tellBars(placement, assumptions);
-  tellRest(topology, assumptions);
-  return { description: completed, assumptions };
+  return { description: completed, assumptions: tellAssumptions(given, sized, placement) };
+}
+
+/** The machine with sized BARs, and host bridge windows around those that are in none. */
+function withSizes(
+  topology: Topology,
+  sized: ReadonlyMap<TopologyFunction, readonly BarDescription[]>,
+): MachineDescription {
+  const functions = topology.description.functions.map((fn) => {
+    const bars = sized.get(topology.function(fn.bdf));
+    return bars === undefined ? fn : { ...fn, bars };
+  });
+  const hostBridges = topology.description.hostBridges.map((bridge) => {
+    const below = functions.filter((fn) => isBelow(topology.function(fn.bdf).hostBridge, bridge));
+    const stray = coveringWindows(below, () => false).filter(
+      ({ start, end }) => !bridge.windows.some((window) => start >= window.start && end <= window.end),
+    );
+    return bridge.windows.length === 0 || stray.length === 0
+      ? bridge
+      : { ...bridge, windows: [...bridge.windows, ...stray] };
+  });
+  return { ...topology.description, hostBridges, functions };
+}
+
+function isBelow(hostBridge: HostBridge, { domain, bus }: HostBridgeDescription): boolean {
+  return hostBridge.domain === domain && hostBridge.bus === bus;
 }
 
 function wantedBars(
@@ -66,11 +94,11 @@ function wantedBars(
 function newWindowsOf(
   topology: Topology,
   placement: Placement,
-  { domain, bus, windows }: HostBridgeDescription,
+  described: HostBridgeDescription,
 ): readonly HostWindowDescription[] {
-  const bridge = topology.hostBridges.find((candidate) => candidate.domain === domain && candidate.bus === bus);
+  const bridge = topology.hostBridges.find((candidate) => isBelow(candidate, described));
   const added = bridge === undefined ? [] : (placement.hostWindows.get(bridge) ?? []);
-  if (added.length === 0 || windows.length > 0) return added;
+  if (added.length === 0 || described.windows.length > 0) return added;
   // Once a host bridge has windows, every BAR below has to be in one.
   const below = topology.functions.filter((fn) => fn.hostBridge === bridge).map((fn) => fn.description);
   return [...coveringWindows(below, () => false), ...added];
@@ -79,51 +107,23 @@ function newWindowsOf(
 function completeFunction(fn: TopologyFunction, placement: Placement): FunctionDescription {
   const bars = placement.bars.get(fn) ?? [];
   const windows = placement.bridgeWindows.get(fn) ?? [];
-  const { acsControlIfAny: _dropped, ...known } = fn.description;
   return {
-    ...(fn.acs === 'unknown' ? known : fn.description),
+    ...withKnownAcs(fn.description),
     ...(bars.length === 0 ? {} : { bars: [...fn.bars, ...bars].toSorted((a, b) => a.index - b.index) }),
     ...(windows.length === 0 ? {} : { windows: [...fn.windows, ...windows] }),
-    acs: fn.acs === 'unknown' ? null : fn.acs,
   };
 }
 
-function tellBars(placement: Placement, assumptions: string[]): void {
-  for (const [fn, bars] of placement.bars) {
-    for (const { index, size, start, kind } of bars) {
-      assumptions.push(`${fn.bdf}: BAR ${index} is taken to be ${kind}, ${sizeText(size)} at ${hex(start)}`);
-    }
-  }
-  for (const { fn, bar } of placement.homeless) {
-    assumptions.push(
-      `${fn.bdf}: BAR ${bar.index} is left out: no ${sizeText(bar.size)} are free in the windows above it`,
-    );
-  }
-  for (const [hostBridge, windows] of placement.hostWindows) {
-    for (const { start, end } of windows) {
-      assumptions.push(`host bridge ${hostBridge.name}: is taken to forward ${hex(start)}..${hex(end)}`);
-    }
-  }
-}
+/** What every port with the capability can do. */
+const USUAL_ACS =
+  AcsBit.SourceValidation |
+  AcsBit.TranslationBlocking |
+  AcsBit.RequestRedirect |
+  AcsBit.CompletionRedirect |
+  AcsBit.UpstreamForwarding;
 
-function tellRest(topology: Topology, assumptions: string[]): void {
-  const withoutAcs = topology.functions.filter((fn) => fn.acs === 'unknown');
-  const first = withoutAcs[0];
-  if (first !== undefined) {
-    const more = withoutAcs.length > 1 ? ` and ${withoutAcs.length - 1} more` : '';
-    assumptions.push(`${first.bdf}${more}: ACS is not known and taken to be absent`);
-  }
-  const { vendor, family } = topology.description.cpu;
-  if (family === null && (vendor === 'AMD' || vendor === 'unknown')) {
-    assumptions.push(
-      `cpu: the family is not known, so host bridges forward peer traffic only where their own ids are enough`,
-    );
-  }
-}
-
-const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
-
-function sizeText(bytes: number): string {
-  const unit = Math.min(Math.floor(Math.log2(bytes) / 10), UNITS.length - 1);
-  return `${bytes / 1024 ** unit} ${UNITS[unit] ?? ''}`;
+function withKnownAcs(description: FunctionDescription): FunctionDescription {
+  if (description.acs !== 'unknown') return description;
+  const { acsListed, acsControlIfAny = 0, ...known } = description;
+  return { ...known, acs: acsListed === true ? { cap: USUAL_ACS | acsControlIfAny, ctrl: acsControlIfAny } : null };
 }
