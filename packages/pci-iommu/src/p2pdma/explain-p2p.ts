@@ -1,17 +1,9 @@
-import { acsStateOf, type AcsSetup } from '../groups/index.ts';
+import { acsStateOf, type KernelAcs } from '../groups/index.ts';
 import type { Topology, TopologyFunction } from '../topology/index.ts';
+import { findRemedies } from './find-remedies.ts';
 import { type Judgement, judgeHostBridges } from './host-bridge-judgement.ts';
-import type { WhitelistRow } from './host-bridge-whitelist.ts';
 import { type P2pHop, type P2pPath, p2pPath } from './p2p-path.ts';
-
-/** The kernel's verdict; `UNKNOWN` when what the description does not tell decides. */
-export type P2pVerdict = 'BUS_ADDR' | 'THRU_HOST_BRIDGE' | 'NOT_SUPPORTED' | 'UNKNOWN';
-
-/** How a kernel decides: its ACS setup, and its list of host bridges. */
-export interface P2pSetup extends AcsSetup {
-  /** Host bridges known to forward; by default the kernel's list. */
-  readonly whitelist?: readonly WhitelistRow[];
-}
+import type { P2pSetup, P2pVerdict } from './p2p-setup.ts';
 
 /** A verdict with its reasons. */
 export interface P2pExplanation {
@@ -42,13 +34,25 @@ export function explainP2p(
   setup: P2pSetup,
 ): P2pExplanation {
   const verdict = judge(topology, provider, client, setup);
-  return { ...verdict, remedies: remedies(topology, provider, client, setup, verdict) };
+  const remedies = findRemedies(verdict, setup, (changed) => judge(topology, provider, client, changed).type);
+  return { ...verdict, remedies };
 }
 
 type Verdict = Omit<P2pExplanation, 'remedies'>;
 
+/** Whoever asks for many pairs gives the same setup each time. */
+const STATES = new WeakMap<Topology, WeakMap<P2pSetup, KernelAcs>>();
+
+function stateOf(topology: Topology, setup: P2pSetup): KernelAcs {
+  let states = STATES.get(topology);
+  if (states === undefined) STATES.set(topology, (states = new WeakMap()));
+  let state = states.get(setup);
+  if (state === undefined) states.set(setup, (state = acsStateOf(topology, setup)));
+  return state;
+}
+
 function judge(topology: Topology, provider: TopologyFunction, client: TopologyFunction, setup: P2pSetup): Verdict {
-  const path = p2pPath(topology, provider, client, acsStateOf(topology, setup));
+  const path = p2pPath(topology, provider, client, stateOf(topology, setup));
   const redirected = redirection(path);
   const base = { distance: path.distance, path: path.hops };
   if (redirected.answer === false) return { type: 'BUS_ADDR', ...base, because: redirected.because, restsOn: [] };
@@ -93,26 +97,4 @@ function redirectName({ acs }: P2pHop): string {
 
 function listed(names: readonly string[], word = 'and'): string {
   return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} ${word} ${names.at(-1)}`;
-}
-
-/** Changes that were tried and give another, known verdict. */
-function remedies(
-  topology: Topology,
-  provider: TopologyFunction,
-  client: TopologyFunction,
-  setup: P2pSetup,
-  now: Verdict,
-): readonly string[] {
-  const found: string[] = [];
-  const attempt = (text: string, changed: P2pSetup): void => {
-    const then = judge(topology, provider, client, changed);
-    if (then.type !== now.type && then.type !== 'UNKNOWN') found.push(`${text} gives ${then.type}`);
-  };
-  const ports = now.path.filter(({ decides }) => decides).map((hop) => hop.function.bdf);
-  if (ports.length > 0) {
-    const disableAcsRedir = [...(setup.disableAcsRedir ?? []), ...ports];
-    attempt(`pci=disable_acs_redir=${ports.join(';')}`, { ...setup, disableAcsRedir });
-  }
-  if (setup.iommu) attempt('no IOMMU (intel_iommu=off, amd_iommu=off)', { ...setup, iommu: false });
-  return found;
 }

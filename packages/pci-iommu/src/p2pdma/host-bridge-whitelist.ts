@@ -1,3 +1,5 @@
+import { TopologyError } from '../topology/index.ts';
+
 /**
  * One row of the list of host bridges that are known to forward peer-to-peer traffic.
  *
@@ -36,3 +38,22 @@ export const HOST_BRIDGE_WHITELIST: readonly WhitelistRow[] = [
   { vendor: GOOGLE, device: null, sameHostBridge: false },
   ...rows(NVIDIA, false, [0x2f95, 0x2f96, 0x2f97, 0x2f98]),
 ];
+
+/**
+ * The list of a kernel that does not know some host bridges yet, named as in `8086:09a2` (which came with 5.18).
+ *
+ * @throws TopologyError for what is in no row
+ */
+export function whitelistWithout(...ids: readonly string[]): readonly WhitelistRow[] {
+  const gone = ids.map((id) => {
+    const row = HOST_BRIDGE_WHITELIST.find((candidate) => rowName(candidate) === id.toLowerCase());
+    if (row === undefined) throw new TopologyError(`host bridge ${JSON.stringify(id)} is not on the list`);
+    return row;
+  });
+  return HOST_BRIDGE_WHITELIST.filter((row) => !gone.includes(row));
+}
+
+function rowName({ vendor, device }: WhitelistRow): string {
+  const hex = (id: number): string => id.toString(16).padStart(4, '0');
+  return `${hex(vendor)}:${device === null ? '*' : hex(device)}`;
+}
