@@ -1,6 +1,6 @@
 import { Access, AerBit } from '../config-space/index.ts';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
-import { entryFrame } from '../iommu/page-table.ts';
+import { entryFrame } from '../iommu/table-entry.ts';
 import { IommuProt } from '../iommu/prot.ts';
 import { barOf } from '../memory/memory-map.ts';
 import type { BarRange, MemoryRegion } from '../memory/memory-region.ts';

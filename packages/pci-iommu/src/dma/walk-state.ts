@@ -1,6 +1,6 @@
 import type { Machine, Mem } from '@dmabuf-emu/shm';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
-import { highBits, lowBits, MAX_PAGE_NUMBER } from '../iommu/page-table.ts';
+import { highBits, lowBits, MAX_PAGE_NUMBER } from '../iommu/table-entry.ts';
 import type { MemoryRegion } from '../memory/memory-region.ts';
 import { copyRuns } from '../memory/move-runs.ts';
 import { PAGE_SIZE } from '../memory/page.ts';

@@ -1,4 +1,4 @@
-;; The pages of a DMA access that need no closer look: translated by the IOTLB (iotlb.ts) or the page table (page-table.ts),
+;; The pages of a DMA access that need no closer look: translated by the IOTLB (iotlb.ts) or the page table (table-entry.ts),
 ;; found in RAM that is backed (backing-store.ts), and copied. Assembled by tools/wasm/assemble.mjs into walk-bytes.ts.
 ;; All that is wrong or special ends a walk; JavaScript then looks at that page. Addresses are bytes.
 (module
@@ -12,9 +12,10 @@
     (if (i32.eqz (local.get $table)) (then (return (i32.const 0))))
     (local.set $table (i32.load (i32.shl (i32.add (local.get $table)
       (i32.and (i32.shr_u (local.get $low) (i32.const 18)) (i32.const 511))) (i32.const 2))))
-    (if (i32.eqz (local.get $table)) (then (return (i32.const 0))))
-    (i32.load (i32.shl (i32.add (local.get $table)
-      (i32.and (i32.shr_u (local.get $low) (i32.const 9)) (i32.const 511))) (i32.const 2))))
+    (local.set $low (i32.and (i32.shr_u (local.get $low) (i32.const 9)) (i32.const 511)))
+    (if (i32.gt_s (local.get $table) (i32.const 0))
+      (then (return (i32.load (i32.shl (i32.add (local.get $table) (local.get $low)) (i32.const 2))))))
+    (select (i32.add (local.get $table) (i32.shl (local.get $low) (i32.const 2))) (i32.const 0) (local.get $table)))
 
   ;; The entry of a page in what $walkTable found.
   (func $entryIn (param $table i32) (param $low i32) (result i32)

@@ -1,5 +1,6 @@
 import { isKernelError, kmemSlab, KernelError, type Machine } from '@dmabuf-emu/shm';
 import { undoOnFailure } from '../internal/unwind.ts';
+import { type GeometryOptions, setGeometry } from './domain-geometry.ts';
 import { DOMAIN_TYPES, DomainStruct, type DomainType, isDmaType } from './domain-struct.ts';
 import { FlushQueue, type FlushQueueKind } from './flush-queue.ts';
 import { initIotlb, iotlbWords, MIN_SETS } from './iotlb.ts';
@@ -15,7 +16,7 @@ export interface IotlbShape {
 export const DEFAULT_IOTLB: IotlbShape = { sets: 64, ways: 4 };
 
 /** What a new domain is. */
-export interface DomainOptions {
+export interface DomainOptions extends GeometryOptions {
   readonly type: DomainType;
   readonly iotlb?: IotlbShape;
   /** Addresses that the DMA API must not give out. */
@@ -40,8 +41,9 @@ export function createDomain(machine: Machine, options: DomainOptions): number {
   DomainStruct.owner.set(mem, p, (options.owner ?? -1) + 1);
   undoOnFailure(
     () => {
+      setGeometry(machine, p, options);
       if (isDmaType(options.type) || options.type === 'unmanaged') addPageTable(machine, p, shape);
-      if (isDmaType(options.type)) DomainStruct.iova.set(mem, p, IovaSpace.create(machine, options.reserved ?? []));
+      if (isDmaType(options.type)) DomainStruct.iova.set(mem, p, IovaSpace.create(machine, reservedOf(options)));
       if (options.type === 'dma-fq') addFlushQueue(machine, p, options.flushQueue ?? 'per-task');
     },
     () => freeDomain(machine, ref),
@@ -78,9 +80,16 @@ function addFlushQueue(machine: Machine, p: number, kind: FlushQueueKind): void 
   }
 }
 
+/** What must not be given out: also what is below the aperture. */
+function reservedOf({ aperture, reserved = [] }: DomainOptions): readonly ReservedRange[] {
+  return aperture === undefined || aperture.start === 0
+    ? reserved
+    : [...reserved, { start: 0, end: aperture.start - 1 }];
+}
+
 function addPageTable(machine: Machine, p: number, shape: IotlbShape): void {
   const { mem } = machine;
-  DomainStruct.top.set(mem, p, new PageTable(machine, p).addTable());
+  new PageTable(machine, p).init();
   const tlbs = kmemSlab(machine, iotlbWords(shape.sets, shape.ways));
   const tlb = tlbs.alloc('iommu.iotlb');
   DomainStruct.tlbRef.set(mem, p, tlb);

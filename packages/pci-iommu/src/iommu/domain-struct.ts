@@ -20,11 +20,20 @@ export const DomainStruct = struct('iommu_domain', {
   lock: mutex('iommu_domain.lock'),
   /** Word of the first entry of the top table; 0 for domains without a page table. */
   top: i32(),
-  /** Newest table, linked by {@link TableStruct}. */
+  /** Newest table of the last level, and of those above; each links the next older one. */
   tables: ref(),
+  upperTables: ref(),
   tableCount: i32(),
   /** Pages mapped. */
-  mapped: i32(),
+  mapped: u53(),
+  /** Sizes of leaves: bit n for 2^n pages. */
+  orders: i32(),
+  /** IOVAs that can be mapped, both inclusive, and the end of what entries can point to. */
+  apertureStart: u53(),
+  apertureEnd: u53(),
+  outputEnd: u53(),
+  /** The page table is of the ARM kind. */
+  arm: i32(),
   /** Word of the IOTLB, and its slot. */
   tlb: i32(),
   tlbRef: ref(),
@@ -38,9 +47,6 @@ export const DomainStruct = struct('iommu_domain', {
   /** Function that the domain was made for, plus one; 0 for none. */
   owner: i32(),
 });
-
-/** 512 entries of the page table, and the next table of the same domain. */
-export const TableStruct = struct('iommu_table', { next: ref(), entries: words(512) });
 
 /** An array of allocated ranges and what the search for free ones remembers. @kernel struct iova_domain */
 export const IovaStruct = struct('iova_domain', {

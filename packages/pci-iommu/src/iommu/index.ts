@@ -1,12 +1,14 @@
 export { DEFAULT_IOTLB, type DomainOptions, type IotlbShape } from './domain-lifetime.ts';
 export { DOMAIN_TYPES, type DomainType } from './domain-struct.ts';
-export { IOVA_APERTURE_END } from './check-map.ts';
+export { type Aperture, DomainGeometry, type GeometryOptions, IOVA_APERTURE_END } from './domain-geometry.ts';
 export { FlushQueue, type FlushQueueKind, installFlushTimer } from './flush-queue.ts';
-export { IommuDomain } from './iommu-domain.ts';
+export { type DomainMapping, IommuDomain } from './iommu-domain.ts';
 export type { Iotlb, IotlbStats } from './iotlb.ts';
 export { IotlbGather } from './iotlb-gather.ts';
 export type { IovaSpace, ReservedRange } from './iova-space.ts';
+export { DEFAULT_PGSIZES } from './page-sizes.ts';
 export { IommuProt } from './prot.ts';
+export { IOMMU_QUIRKS } from './quirks.ts';
 export { DMA_MAPPING_ERROR, type DmaAttributes, type DmaDevice, dmaLimit, dmaMappingError } from './dma-device.ts';
 export { dmaMapPhys, dmaUnmapPhys } from './dma-map-phys.ts';
 export {

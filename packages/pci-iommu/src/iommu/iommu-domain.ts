@@ -1,15 +1,27 @@
 import { KernelError, type Machine, type Mutex, mutexOf, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
 import type { MemoryMap } from '../memory/memory-map.ts';
-import { isPageAligned, PAGE_SHIFT, PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
-import { checkMap, IOVA_APERTURE_END } from './check-map.ts';
+import { PAGE_SHIFT, PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
+import { checkMap } from './check-map.ts';
+import { DomainGeometry, IOVA_APERTURE_END } from './domain-geometry.ts';
 import { createDomain, type DomainOptions, freeDomain } from './domain-lifetime.ts';
 import { DOMAIN_TYPES, DomainStruct, type DomainType, isDmaType } from './domain-struct.ts';
 import { FlushQueue } from './flush-queue.ts';
 import { Iotlb, type IotlbStats } from './iotlb.ts';
 import { IotlbGather } from './iotlb-gather.ts';
 import { IovaSpace, RECYCLED_BYTES } from './iova-space.ts';
-import { entryFrame, highBits, lowBits, MAX_PAGE_NUMBER, PageTable, walkEntry } from './page-table.ts';
+import { highestOrder } from './page-sizes.ts';
+import { PageTable } from './page-table.ts';
 import { PROT_MASK } from './prot.ts';
+import { entryFrame, highBits, lowBits, MAX_PAGE_NUMBER, walkEntry } from './table-entry.ts';
+
+/** A leaf of a domain's page table. */
+export interface DomainMapping {
+  readonly iova: number;
+  readonly paddr: number;
+  /** In bytes. */
+  readonly size: number;
+  readonly prot: number;
+}
 
 /** Bytes that the low 32 bits of a page's number stand for. */
 const HIGH_BYTES = PAGE_SIZE * 2 ** 32;
@@ -27,6 +39,8 @@ export class IommuDomain {
   readonly memoryMap: MemoryMap;
   readonly ref: number;
   readonly type: DomainType;
+  /** What its page table can express. */
+  readonly geometry: DomainGeometry;
   /** The cache of translations; `null` for domains without a page table. */
   readonly iotlb: Iotlb | null;
   /** Where unmapped IOVAs wait for their invalidation; `null` but for domains of type `dma-fq`. */
@@ -49,6 +63,7 @@ export class IommuDomain {
     this.#p = p;
     this.type = DOMAIN_TYPES[DomainStruct.type.get(mem, p)]!;
     this.#top = DomainStruct.top.get(mem, p);
+    this.geometry = new DomainGeometry(machine, p);
     this.#table = new PageTable(machine, p);
     this.#lock = mutexOf(machine, p, DomainStruct.lock);
     const tlb = DomainStruct.tlb.get(mem, p);
@@ -86,7 +101,7 @@ export class IommuDomain {
 
   /** Pages mapped at the moment. */
   get mappedPages(): number {
-    return DomainStruct.mapped.load(this.machine.mem, this.#p);
+    return DomainStruct.mapped.get(this.machine.mem, this.#p);
   }
 
   /** Tables of the page table, empty ones included: they are only given back with the domain. */
@@ -114,15 +129,21 @@ export class IommuDomain {
   }
 
   /**
-   * Maps `size` bytes at `iova` to physical addresses from `paddr` on.
+   * Maps `size` bytes at `iova` to physical addresses from `paddr` on, with the largest pages that fit.
    * @param prot - bits of `IommuProt`; READ or WRITE or both
-   * @throws KernelError EINVAL for unaligned arguments, no permission or a domain without page table; ERANGE beyond 48 bits
-   * or where no memory is; EADDRINUSE over an existing mapping; ENOMEM. Nothing stays mapped then
+   * @throws KernelError EINVAL for arguments that are no multiples of the granule, no permission or a domain without page
+   * table; ERANGE beyond the aperture, the output bits or where no memory is; EOVERFLOW beyond 2^64; EADDRINUSE (EEXIST with
+   * the ARM format) over an existing mapping; ENOMEM. Nothing stays mapped then
    * @kernel iommu_map
    */
   map(iova: number, paddr: number, size: number, prot: number): void {
     this.mapNosync(iova, paddr, size, prot);
-    this.sync(iova, size);
+    try {
+      this.sync(iova, size);
+    } catch (error) {
+      if (!(error instanceof TaskKilled)) this.unmap(iova, size);
+      throw error;
+    }
   }
 
   /** {@link map} without telling the hardware: {@link sync} must follow. @kernel iommu_map_nosync */
@@ -150,15 +171,22 @@ export class IommuDomain {
     this.#lock.unlock();
   }
 
-  /** Makes mappings visible to hardware that caches missing ones; this hardware does not. @kernel iommu_sync_map */
+  /**
+   * Makes mappings visible to hardware that caches missing ones. This hardware does not: it can only fail, where failures
+   * are injected.
+   * @throws KernelError ENOMEM
+   * @kernel iommu_sync_map, iotlb_sync_map
+   */
   sync(_iova: number, _size: number): void {
     syncPoint('iommu.sync-map', this.#p);
+    const { faults } = this.machine;
+    if (faults.armed) faults.check('iommu.sync-map');
   }
 
   /**
    * Removes translations and invalidates the IOTLB.
-   * @returns bytes removed: up to the first hole; more than asked when the range ends inside a large leaf; 0 for unaligned
-   * arguments and for domains without page table
+   * @returns bytes removed: up to the first hole; more than asked when the range begins or ends inside a large leaf, which
+   * goes as a whole; 0 for arguments that are no multiples of the granule and for domains without page table
    * @kernel iommu_unmap
    */
   unmap(iova: number, size: number): number {
@@ -173,7 +201,7 @@ export class IommuDomain {
    * @kernel iommu_unmap_fast
    */
   unmapFast(iova: number, size: number, gather: IotlbGather): number {
-    if (!this.isPaging || !isPageAligned(iova) || !isPageAligned(size)) return 0;
+    if (!this.isPaging || ((iova | size) & (this.geometry.granule - 1)) !== 0) return 0;
     this.#lock.lock();
     const pages = this.#remove(pageNumber(iova), size / PAGE_SIZE, gather);
     this.#publish();
@@ -202,6 +230,37 @@ export class IommuDomain {
     if (high >>> 4 !== 0) return 0;
     const entry = walkEntry(this.#i32, top, (iova / PAGE_SIZE) | 0, high);
     return entry === 0 ? 0 : this.memoryMap.paddrOf(entryFrame(entry)) + pageOffset(iova);
+  }
+
+  /** Size in bytes of the page-table leaf that an IOVA is in; 0 when it is not mapped. */
+  leafSizeAt(iova: number): number {
+    return (this.#table.leafAt(pageNumber(iova))?.pages ?? 0) * PAGE_SIZE;
+  }
+
+  /** Everything that is mapped, a leaf of the page table each, in ascending order. For a quiet machine. */
+  *mappings(): Generator<DomainMapping> {
+    for (const { page, pages, frame, prot } of this.#table.leaves())
+      yield { iova: page * PAGE_SIZE, paddr: this.memoryMap.paddrOf(frame), size: pages * PAGE_SIZE, prot };
+  }
+
+  /**
+   * Splits the leaves in a range that are larger than `pageSize`, those at its ends too. Translations stay as they are.
+   * @param pageSize - the largest size of the domain that is not above it is used
+   * @returns how many leaves were split
+   * @throws KernelError EINVAL for a domain without page table or without such a size, ERANGE outside of the aperture; ENOMEM:
+   * what was split stays so
+   */
+  split(iova: number, size: number, pageSize: number = this.geometry.granule): number {
+    const { pgsizeBitmap, aperture } = this.geometry;
+    const order =
+      pageSize < PAGE_SIZE ? -1 : highestOrder(pgsizeBitmap / PAGE_SIZE, Math.floor(Math.log2(pageSize)) - 12);
+    if (!this.isPaging || order < 0) {
+      throw new KernelError('EINVAL', 'iommu_split', `a domain of type ${this.type} has no pages of ${pageSize} bytes`);
+    }
+    if (!(iova >= aperture.start && size >= 0 && iova + size - 1 <= aperture.end)) {
+      throw new KernelError('ERANGE', 'iommu_split', `0x${iova.toString(16)}+${size} is outside of the aperture`);
+    }
+    return this.#lock.with(() => this.#table.split(pageNumber(iova), Math.ceil((iova + size) / PAGE_SIZE), order));
   }
 
   /** Page-table entry of a page, past the IOTLB; 0 when it is not mapped. */
@@ -233,7 +292,7 @@ export class IommuDomain {
   iovaAlloc(size: number, limit: number = IOVA_APERTURE_END, flush = true): number {
     const iova = this.#iova;
     if (iova === null || size <= 0) return 0;
-    const end = limit >= IOVA_APERTURE_END ? MAX_PAGE_NUMBER : pageNumber(limit) + 1;
+    const end = pageNumber(Math.min(limit, this.geometry.aperture.end)) + 1;
     if (size <= RECYCLED_BYTES) {
       const page = iova.allocRecycled((size + PAGE_SIZE - 1) >>> PAGE_SHIFT, end);
       if (page > 0) return page * PAGE_SIZE;
@@ -269,14 +328,21 @@ export class IommuDomain {
       : [`domain ${this.ref}: ${counted} pages are mapped, the counter says ${this.mappedPages}`];
   }
 
-  /** Maps pages up to the end of a region of physical memory. Returns how many. */
+  /** Maps pages up to the end of regions of physical memory that touch. Returns how many. */
   #mapRegion(page: number, paddr: number, pages: number, prot: number): number {
+    const { regions } = this.memoryMap;
     const region = this.memoryMap.regionAt(paddr);
     if (region === null)
       throw new KernelError('ERANGE', 'iommu_map', `no memory at physical address 0x${paddr.toString(16)}`);
     const offset = (paddr - region.start) / PAGE_SIZE;
-    const count = Math.min(pages, region.pages - offset);
-    this.#table.install(page, region.frame + offset, count, prot);
+    const frame = region.frame + offset;
+    let count = region.pages - offset;
+    for (let i = region.index + 1; count < pages && regions[i]?.start === regions[i - 1]!.end; i++) {
+      if (regions[i]!.frame !== frame + count) break;
+      count += regions[i]!.pages;
+    }
+    count = Math.min(count, pages);
+    this.#table.install(page, frame, pageNumber(paddr), count, prot);
     return count;
   }
 

@@ -8,7 +8,7 @@ import {
   spinUnlock,
   syncPoint,
 } from '@dmabuf-emu/shm';
-import { highBits, lowBits, walkEntry } from './page-table.ts';
+import { highBits, lowBits, walkEntry } from './table-entry.ts';
 
 /** Words of the header, known to walk.wat as well. Then the sets. */
 const LOCK = 0;

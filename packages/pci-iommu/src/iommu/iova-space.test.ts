@@ -3,7 +3,7 @@ import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { smallMemory } from '../memory/test-memory.ts';
-import { IOVA_APERTURE_END } from './check-map.ts';
+import { IOVA_APERTURE_END } from './domain-geometry.ts';
 import { IommuDomain } from './iommu-domain.ts';
 import type { ReservedRange } from './iova-space.ts';
 

@@ -1,52 +1,15 @@
-import { atomicStore, KernelError, type Machine, type Mem, type Slab, TaskKilled } from '@dmabuf-emu/shm';
-import { DomainStruct, TableStruct } from './domain-struct.ts';
+import { KernelError, type Machine, type Mem, TaskKilled } from '@dmabuf-emu/shm';
+import { PAGE_SIZE } from '../memory/page.ts';
+import { DomainStruct } from './domain-struct.ts';
+import { bestOrder, LEVEL_BITS, runOf } from './page-sizes.ts';
+import { splitLeaves } from './split-leaf.ts';
+import { TableCursor, TOP_LEVEL } from './table-cursor.ts';
+import { countBelow, type Leaf, leafOf, leavesBelow } from './table-dump.ts';
+import { highBits, INDEX, largeLeaf, lowBits, MAX_PAGE_NUMBER, smallLeaf } from './table-entry.ts';
+import { TableStore } from './table-store.ts';
 
-/**
- * Entry of a page table, one Int32: upper levels hold the word of the next table; at the last level
- * `frame << 2 | READ | WRITE`. One level above the last, a negative entry is a large leaf: `1 << 31 | (frame >> 9) << 2 | prot`.
- * 0 is "nothing".
- */
-const LARGE = -0x8000_0000;
-const INDEX = 511;
-const ENTRIES = TableStruct.entries.at;
-const TOP = DomainStruct.top.at;
-const MAPPED = DomainStruct.mapped.at;
-const HIGH = 2 ** 32;
-/** Page numbers have 36 bits. */
-export const MAX_PAGE_NUMBER = 2 ** 36;
-
-/** Low 32 and high 4 bits of a page number. */
-export function lowBits(page: number): number {
-  return page >>> 0;
-}
-
-export function highBits(page: number): number {
-  return (page / HIGH) | 0;
-}
-
-/** Frame number in a (4 KiB) entry. */
-export function entryFrame(entry: number): number {
-  return entry >>> 2;
-}
-
-/**
- * Walks four levels and returns the 4 KiB entry of a page, or 0. Lock-free; sees every batch of changes that was published
- * before the caller heard of it.
- */
-export function walkEntry(words: Int32Array, top: number, low: number, high: number): number {
-  let table = words[top + ((high << 5) | (low >>> 27))]!;
-  if (table === 0) return 0;
-  table = words[table + ((low >>> 18) & INDEX)]!;
-  if (table === 0) return 0;
-  table = words[table + ((low >>> 9) & INDEX)]!;
-  if (table > 0) return words[table + (low & INDEX)]!;
-  return table === 0 ? 0 : smallEntry(table, low);
-}
-
-/** The 4 KiB entry that a large leaf stands for at a page. */
-function smallEntry(leaf: number, low: number): number {
-  return (((leaf & ~LARGE) >>> 2) << 11) | ((low & INDEX) << 2) | (leaf & 3);
-}
+const D = DomainStruct;
+const TOP = D.top.at;
 
 /** What a removal covered: whole pages, large leaves counted in full. */
 export interface Removed {
@@ -57,163 +20,204 @@ export interface Removed {
 }
 
 /**
- * The page table of one domain. Entries are written with plain stores: the caller holds the domain's lock and publishes the
- * batch. Tables are only given back with the domain, so that walks need no lock.
+ * The page table of one domain: four levels, leaves of every size that the domain allows. A leaf larger than an entry takes
+ * several in a row. Entries are written with plain stores: the caller holds the domain's lock and publishes the batch.
  */
 export class PageTable {
   readonly #mem: Mem;
   readonly #words: Int32Array;
-  readonly #slab: Slab;
   readonly #domain: number;
+  readonly #store: TableStore;
+  readonly #cursor: TableCursor;
+  /** Sizes of leaves, see `ordersOf`. */
+  readonly #orders: number;
+  readonly #collision: 'EADDRINUSE' | 'EEXIST';
+  /** First page of the {@link install} under way, and how many pages of it are in place. */
+  #first = 0;
+  #done = 0;
 
   /** @param domain - word of the domain's slot */
   constructor(machine: Machine, domain: number) {
     this.#mem = machine.mem;
     this.#words = machine.mem.i32;
-    this.#slab = machine.slab(TableStruct);
     this.#domain = domain;
+    this.#store = new TableStore(machine, domain);
+    this.#cursor = new TableCursor(machine, domain, this.#store);
+    this.#orders = D.orders.get(this.#mem, domain);
+    this.#collision = D.arm.get(this.#mem, domain) === 0 ? 'EADDRINUSE' : 'EEXIST';
+  }
+
+  /** Makes the top table. @throws KernelError ENOMEM */
+  init(): void {
+    D.top.set(this.#mem, this.#domain, this.#store.add(TOP_LEVEL));
+  }
+
+  /** Gives every table back. The domain must not be walked any more. */
+  destroy(): void {
+    this.#store.destroy();
   }
 
   /**
-   * Maps `pages` pages from `page` on to frames from `frame` on, large leaves where both line up.
-   * @throws KernelError EADDRINUSE when one of them is mapped already, ENOMEM without room for tables; nothing stays mapped then
+   * Maps `pages` pages from `page` on to frames from `frame` on, with the largest leaves that fit.
+   * @param physical - number of the physical page of `frame`
+   * @throws KernelError EADDRINUSE (EEXIST) when one of them is mapped already, ENXIO when no size of leaf fits, ENOMEM without
+   * room for tables; nothing stays mapped then
    */
-  install(page: number, frame: number, pages: number, prot: number): void {
-    let done = 0;
+  install(page: number, frame: number, physical: number, pages: number, prot: number): void {
+    this.#first = page;
+    this.#done = 0;
     try {
-      while (done < pages) done += this.#installLeaf(page + done, frame + done, pages - done, prot, done);
+      for (let done = 0; done < pages; done = this.#done) {
+        this.#installRun(page + done, frame + done, physical + done, pages - done, prot);
+      }
     } catch (error) {
-      if (!(error instanceof TaskKilled)) this.remove(page, this.#partial);
+      if (!(error instanceof TaskKilled)) this.remove(page, this.#done);
       throw error;
     }
     this.countMapped(pages);
   }
-
-  /** Pages of the failed {@link install} that are in place. */
-  #partial = 0;
 
   /**
    * Removes translations of up to `pages` pages from `page` on, and stops at the first hole. A large leaf goes as a whole,
    * also when the range begins or ends inside it.
    */
   remove(page: number, pages: number): Removed {
-    const words = this.#mem.i32;
-    let [removed, at, first] = [0, page, page];
-    while (at < page + pages) {
-      const slot = this.#find(at);
-      const entry = slot === 0 ? 0 : words[slot]!;
-      if (entry === 0) break;
-      if (entry < 0) {
-        const start = at - (at % 512);
-        if (removed === 0) first = start;
-        words[slot] = 0;
-        removed += 512;
-        at = start + 512;
+    const words = this.#words;
+    const cursor = this.#cursor;
+    const end = page + pages;
+    let [removed, next, first] = [0, page, page];
+    while (next < end && cursor.seek(next) !== 0) {
+      if (cursor.level === 0 && !cursor.hasJoined) {
+        const from = cursor.table + cursor.index;
+        const stop = from + Math.min(INDEX + 1 - cursor.index, end - next);
+        let at = from;
+        while (at < stop && words[at] !== 0) words[at++] = 0;
+        removed += at - from;
+        next += at - from;
+        if (at < stop) break;
         continue;
       }
-      const index = lowBits(at) & INDEX;
-      const end = Math.min(512, index + page + pages - at);
-      let i = index;
-      for (; i < end && words[entry + i] !== 0; i++) words[entry + i] = 0;
-      removed += i - index;
-      at += i - index;
-      if (i < end) break;
+      cursor.bound();
+      const start = cursor.firstPage(next);
+      if (removed === 0) first = start;
+      this.#dropLeaf();
+      removed += cursor.pages;
+      next = start + cursor.pages;
     }
-    return { pages: removed, first, end: Math.max(at, first) };
+    return { pages: removed, first, end: Math.max(next, first) };
   }
 
-  /** Counts pages mapped and removed. The domain's lock is held, so a plain write does. */
-  countMapped(pages: number): void {
-    this.#mem.i32[this.#domain + MAPPED]! += pages;
+  /** Splits leaves: see `splitLeaves`. */
+  split(page: number, end: number, order: number): number {
+    return splitLeaves(this.#words, this.#cursor, this.#store, this.#orders, page, end, order);
+  }
+
+  /** The leaf that a page is in; `null` when it is not mapped. */
+  leafAt(page: number): Leaf | null {
+    const cursor = this.#cursor;
+    if (this.#top === 0 || page >= MAX_PAGE_NUMBER || cursor.seek(page) === 0) return null;
+    cursor.bound();
+    const entry = this.#words[cursor.table + cursor.from]!;
+    return leafOf(cursor.firstPage(page), cursor.level, entry, cursor.to - cursor.from);
+  }
+
+  /** All leaves in ascending order. For dumps of a quiet machine. */
+  *leaves(): Generator<Leaf> {
+    if (this.#top !== 0) yield* leavesBelow(this.#words, this.#cursor.hasJoined ? this.#store : null, this.#top);
   }
 
   /** Number of pages that are mapped, by looking at every table. For checks on a quiet machine. */
   count(): number {
-    const top = DomainStruct.top.get(this.#mem, this.#domain);
-    return top === 0 ? 0 : this.#countBelow(top, 3);
+    return this.#top === 0 ? 0 : countBelow(this.#words, this.#top, TOP_LEVEL);
   }
 
-  /** Gives every table back. The domain must not be walked any more. */
-  destroy(): void {
-    for (let table = DomainStruct.tables.get(this.#mem, this.#domain); table !== 0;) {
-      const next = TableStruct.next.get(this.#mem, this.#slab.at(table));
-      this.#slab.free(table, 'iommu.table');
-      table = next;
-    }
-    DomainStruct.tables.set(this.#mem, this.#domain, 0);
-    DomainStruct.tableCount.set(this.#mem, this.#domain, 0);
-    DomainStruct.top.store(this.#mem, this.#domain, 0);
+  /** Counts pages mapped and removed. The domain's lock is held, so a plain write does. */
+  countMapped(pages: number): void {
+    D.mapped.set(this.#mem, this.#domain, D.mapped.get(this.#mem, this.#domain) + pages);
   }
 
-  /** A zeroed table that belongs to the domain: the word of its first entry. @throws KernelError ENOMEM */
-  addTable(): number {
-    const table = this.#slab.alloc('iommu.table');
-    const at = this.#slab.at(table);
-    TableStruct.next.set(this.#mem, at, DomainStruct.tables.get(this.#mem, this.#domain));
-    DomainStruct.tables.set(this.#mem, this.#domain, table);
-    DomainStruct.tableCount.add(this.#mem, this.#domain, 1);
-    return at + ENTRIES;
+  get #top(): number {
+    return this.#words[this.#domain + TOP]!;
   }
 
-  /** Writes one large leaf, or the entries of one last-level table. Returns how many pages. `before` were done already. */
-  #installLeaf(page: number, frame: number, pages: number, prot: number, before: number): number {
-    const words = this.#words;
-    this.#partial = before;
+  /** Leaves of one size, as many as their table holds before a larger size fits. Counts them in `#done`. */
+  #installRun(page: number, frame: number, physical: number, pages: number, prot: number): void {
     const low = lowBits(page) | 0;
-    let table = this.#descend(words[this.#domain + TOP]! + ((highBits(page) << 5) | (low >>> 27)));
-    table = this.#descend(table + ((low >>> 18) & INDEX));
-    const slot = table + ((low >>> 9) & INDEX);
-    const index = low & INDEX;
-    if (words[slot]! < 0) throw inUse(page);
-    if (words[slot] === 0 && index === 0 && (frame & INDEX) === 0 && pages >= 512) {
-      words[slot] = LARGE | ((frame >>> 9) << 2) | prot;
-      return 512;
-    }
-    const leaf = this.#descend(slot) + index;
-    const count = pages < 512 - index ? pages : 512 - index;
-    let entry = (frame << 2) | prot;
-    for (let at = leaf; at < leaf + count; at++, entry += 4) {
+    const place = physical | 0;
+    const order = bestOrder(this.#orders, low | place, pages);
+    if (order < 0) throw this.#refuse('ENXIO', `no size of page fits ${pages} pages`);
+    const run = runOf(this.#orders, order, low, place, pages);
+    const pud = this.#descend(this.#top + ((highBits(page) << 5) | (low >>> 27)), 2);
+    if (order >= 2 * LEVEL_BITS) return this.#putLeaves(pud, 2, low, run, largeLeaf(frame, prot), order);
+    const pmd = this.#descend(pud + ((low >>> 18) & INDEX), 1);
+    if (order >= LEVEL_BITS) return this.#putLeaves(pmd, 1, low, run, largeLeaf(frame, prot), order);
+    const table = this.#descend(pmd + ((low >>> 9) & INDEX), 0);
+    if (order > 0) this.#putLeaves(table, 0, low, run, smallLeaf(frame, prot), order);
+    else this.#putPages(table + (low & INDEX), Math.min(run, INDEX + 1 - (low & INDEX)), smallLeaf(frame, prot));
+  }
+
+  #putPages(from: number, count: number, first: number): void {
+    const words = this.#words;
+    let entry = first;
+    for (let at = from; at < from + count; at++, entry += 4) {
       if (words[at] !== 0) {
-        this.#partial = before + at - leaf;
-        throw inUse(page + at - leaf);
+        this.#done += at - from;
+        throw this.#inUse();
       }
       words[at] = entry;
     }
-    return count;
+    this.#done += count;
   }
 
-  /** The table behind an entry, made when there is none. */
-  #descend(slot: number): number {
-    const table = this.#words[slot]!;
-    if (table !== 0) return table;
-    const made = this.addTable();
-    atomicStore(this.#mem, slot, made);
-    return made;
-  }
-
-  /** Word of the entry one level above the last that covers a page; 0 when the tables do not reach that far. */
-  #find(page: number): number {
-    const words = this.#mem.i32;
-    const [low, high] = [lowBits(page), highBits(page)];
-    const second = words[words[this.#domain + TOP]! + ((high << 5) | (low >>> 27))]!;
-    if (second === 0) return 0;
-    const third = words[second + ((low >>> 18) & INDEX)]!;
-    return third === 0 ? 0 : third + ((low >>> 9) & INDEX);
-  }
-
-  #countBelow(table: number, level: number): number {
-    const words = this.#mem.i32;
-    let pages = 0;
-    for (let i = 0; i < 512; i++) {
-      const entry = words[table + i]!;
-      if (entry === 0) continue;
-      if (level === 0) pages++;
-      else pages += entry < 0 ? 512 : this.#countBelow(entry, level - 1);
+  #putLeaves(table: number, level: number, low: number, run: number, first: number, order: number): void {
+    const shift = level * LEVEL_BITS;
+    const index = (low >>> shift) & INDEX;
+    const count = Math.min(INDEX + 1 - index, run / 2 ** shift);
+    const span = 1 << (order - shift);
+    const step = level === 2 ? (INDEX + 1) << 2 : 4;
+    let entry = first;
+    for (let i = index; i < index + count; i += span) {
+      for (let k = i; k < i + span; k++) this.#checkFree(table + k, level);
+      for (let k = i; k < i + span; k++, entry += step) {
+        this.#store.putLeaf(table + k, level, entry);
+        if (k > i) this.#store.join(table, k, true);
+      }
+      this.#done += span * 2 ** shift;
     }
-    return pages;
   }
-}
 
-function inUse(page: number): KernelError {
-  return new KernelError('EADDRINUSE', 'iommu_map', `IOVA 0x${(page * 4096).toString(16)} is mapped already`);
+  /** A leaf may take the place of nothing, and of an empty table. */
+  #checkFree(slot: number, level: number): void {
+    const entry = this.#words[slot]!;
+    if (entry !== 0 && (level === 0 || entry < 0 || !this.#store.isEmpty(entry, level - 1))) throw this.#inUse();
+  }
+
+  /** The table of level `level` behind an entry, made when there is none. */
+  #descend(slot: number, level: number): number {
+    const table = this.#words[slot]!;
+    if (table > 0) return table;
+    if (table < 0) throw this.#inUse();
+    return this.#store.addBehind(slot, level);
+  }
+
+  /** Empties the entries of the leaf that the cursor bounds. */
+  #dropLeaf(): void {
+    const { level, table, from, to, hasJoined } = this.#cursor;
+    for (let i = from; i < to; i++) {
+      this.#store.dropLeaf(table + i, level);
+      if (hasJoined) this.#store.join(table, i, false);
+    }
+  }
+
+  #inUse(): KernelError {
+    return this.#refuse(this.#collision, 'it is mapped already');
+  }
+
+  #refuse(code: 'EADDRINUSE' | 'EEXIST' | 'ENXIO', why: string): KernelError {
+    return new KernelError(
+      code,
+      'iommu_map',
+      `IOVA 0x${((this.#first + this.#done) * PAGE_SIZE).toString(16)}: ${why}`,
+    );
+  }
 }

@@ -412,7 +412,7 @@ describe('failing on the way', () => {
             .filter(
               ([name, count]) =>
                 count > 0 &&
-                !['iommu_table', 'iova_magazine', 'iova_task_cache'].includes(name) &&
+                !['iommu_table', 'iommu_upper_table', 'iova_magazine', 'iova_task_cache'].includes(name) &&
                 !name.startsWith('kmem'),
             ),
         );
