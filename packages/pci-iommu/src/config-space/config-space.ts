@@ -1,81 +1,95 @@
 import { KernelError, type Machine } from '@dmabuf-emu/shm';
 import type { TopologyFunction } from '../topology/index.ts';
+import { accessSummary } from './access-summary.ts';
+import { BridgeRegisters } from './bridge-registers.ts';
+import type { ConfigHooks } from './config-hooks.ts';
+import { type Capabilities, type DerivedLayout, deriveLayout } from './derived-layout.ts';
+import { FunctionRegisters } from './function-registers.ts';
 import { Access, changeRegisters, FunctionStruct } from './function-state.ts';
+import type { ConfigLayout } from './layout/config-layout.ts';
+import type { RegisterEffect } from './register-effects.ts';
 import {
-  ACS_CAP,
-  AER_UNCORRECTABLE_STATUS,
-  CapAt,
-  COMMAND_WRITABLE,
+  AF_CTRL_FLR,
+  AerBit,
   CONFIG_BYTES,
   CONFIG_BYTES_CONVENTIONAL,
-  EXP_DEVCTL,
   EXP_DEVCTL_FLR,
+  EXP_DEVSTA_UNSUPPORTED,
   PciCommand,
   PM_CTRL,
   PM_CTRL_NO_SOFT_RESET,
   PM_CTRL_STATE_MASK,
-  type PowerState,
+  PowerState,
+  PriBit,
   Reg,
-  ROM_WRITABLE,
+  SriovBit,
 } from './registers.ts';
-import {
-  ALL_BARS,
-  type BarRegister,
-  barRegisters,
-  type Capabilities,
-  capabilitiesOf,
-  intactBars,
-  staticRegisters,
-} from './static-registers.ts';
 
 const F = FunctionStruct;
-
-/** What a {@link ConfigSpace} tells its system. */
-export interface ConfigHooks {
-  /** ACS control, or what a bridge forwards, changed: routes may be others now. */
-  readonly routesChanged: () => void;
-  /** The function level reset bit was written. */
-  readonly flr: () => void;
-}
+const PMC_D1 = 0x0200_0000;
+const PMC_D2 = 0x0400_0000;
+/** Of bridges: bus numbers, windows, control. */
+const ROUTING_REGISTERS = [0x18, 0x1c, 0x20, 0x24, 0x28, 0x2c, 0x30, 0x3c] as const;
 
 /**
- * Configuration space of one function as the hardware has it: header, BARs, power management, PCIe, AER, ACS and SR-IOV
- * capabilities. What a VFIO user sees of it is the VFIO exporter's business.
+ * Configuration space of one function as the hardware has it: header, BARs or windows, and all capabilities that its
+ * description or a dump names, with the bits that can be written. What a VFIO user sees of it is the VFIO exporter's
+ * business.
  */
 export class ConfigSpace {
   readonly fn: TopologyFunction;
-  readonly capabilities: Capabilities;
   readonly #machine: Machine;
   readonly #p: number;
-  readonly #fixed: ReadonlyMap<number, number>;
-  readonly #bars: readonly (BarRegister | null)[];
+  readonly #registers: FunctionRegisters;
   readonly #hooks: ConfigHooks;
-  readonly #acsWritable: number;
+  #known: DerivedLayout | null = null;
+  #wasCleared = false;
 
-  /** @param p - word of the function's state */
-  constructor(machine: Machine, fn: TopologyFunction, p: number, hooks: ConfigHooks) {
+  /**
+   * @param p - word of the function's state
+   * @param at - word of its registers
+   */
+  constructor(machine: Machine, fn: TopologyFunction, p: number, at: number, hooks: ConfigHooks) {
     this.fn = fn;
-    this.capabilities = capabilitiesOf(fn);
     this.#machine = machine;
     this.#p = p;
-    this.#fixed = staticRegisters(fn);
-    this.#bars = barRegisters(fn);
+    this.#registers = new FunctionRegisters(machine.mem, at);
     this.#hooks = hooks;
-    this.#acsWritable = fn.acs !== null && fn.acs !== 'unknown' ? fn.acs.cap : 0;
+  }
+
+  get capabilities(): Capabilities {
+    return this.#derived.capabilities;
+  }
+
+  /** What the registers are at start, and which of their bits can be written. */
+  get layout(): ConfigLayout {
+    return this.#derived.layout;
   }
 
   /** Bytes of configuration space. */
   get size(): number {
-    return this.capabilities.exp ? CONFIG_BYTES : CONFIG_BYTES_CONVENTIONAL;
+    return this.fn.pcieType === null ? CONFIG_BYTES_CONVENTIONAL : CONFIG_BYTES;
   }
 
-  /** Puts registers into the state that firmware and kernel leave behind. @param acs - ACS control, `null` without */
-  initialise(command: number, acs: number | null): void {
+  /** Puts registers into the state that firmware and kernel leave behind. @param acsControl - `null` without */
+  initialise(command: number, acsControl: number | null): void {
+    const { layout, acs } = this.#derived;
     this.change(() => {
-      this.#clear(command);
-      F.acsControl.set(this.#mem, this.#p, acs ?? 0);
-      this.#bars.forEach((bar, i) => F.bars.set(this.#mem, this.#p, i, bar?.value ?? 0));
+      this.#registers.load(layout.bytes);
+      const kept = this.fn.isVirtualFunction ? command & PciCommand.MASTER : command;
+      this.#registers.replace(Reg.COMMAND, 0xffff, kept);
+      if (acs !== 0) this.#registers.replace(acs, -0x1_0000, (acsControl ?? 0) << 16);
     });
+  }
+
+  /** Offset of a capability by the layout; 0 when the function has none. Answers always, unlike {@link findCapability}. */
+  capabilityAt(id: number): number {
+    return this.layout.capabilities.find((place) => !place.extended && place.id === id)?.at ?? 0;
+  }
+
+  /** Offset of an extended capability by the layout; 0 when the function has none. */
+  extCapabilityAt(id: number): number {
+    return this.layout.capabilities.find((place) => place.extended && place.id === id)?.at ?? 0;
   }
 
   /** Offset of a capability in the first 256 bytes; 0 when the function has none. @kernel pci_find_capability */
@@ -88,7 +102,7 @@ export class ConfigSpace {
 
   /** Offset of an extended capability; 0 when the function has none. @kernel pci_find_ext_capability */
   findExtCapability(id: number): number {
-    if (!this.capabilities.exp) return 0;
+    if (this.size === CONFIG_BYTES_CONVENTIONAL) return 0;
     for (let at = 0x100; at !== 0;) {
       const header = this.read(at, 4);
       if (header === 0 || header === 0xffff_ffff) return 0;
@@ -105,10 +119,12 @@ export class ConfigSpace {
    */
   read(offset: number, size: 1 | 2 | 4): number {
     this.#check('pci_read_config', offset, size);
-    const access = F.access.load(this.#mem, this.#p);
-    const value = (access & (Access.REMOVED | Access.IN_RESET)) !== 0 ? -1 : this.#readWord(offset & ~3);
-    const shifted = value >>> ((offset & 3) * 8);
-    return size === 4 ? shifted : shifted & (size === 2 ? 0xffff : 0xff);
+    return this.#answers ? this.peek(offset, size) : size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+  }
+
+  /** {@link read} of a register as the function itself has it, whether or not it answers. */
+  peek(offset: number, size: 1 | 2 | 4): number {
+    return this.#registers.read(offset, size);
   }
 
   /**
@@ -118,16 +134,20 @@ export class ConfigSpace {
    */
   write(offset: number, size: 1 | 2 | 4, value: number): void {
     this.#check('pci_write_config', offset, size);
-    const access = F.access.load(this.#mem, this.#p);
-    if ((access & (Access.REMOVED | Access.IN_RESET)) !== 0) return;
+    if (!this.#answers) return;
     const shift = (offset & 3) * 8;
     const mask = (size === 4 ? -1 : size === 2 ? 0xffff : 0xff) << shift;
     this.#writeWord(offset & ~3, (value << shift) & mask, mask);
   }
 
+  /** Sets and clears bits that only the function itself changes: status, pending bits. By offset of the dword. Returns the old dword. */
+  setStatus(offset: number, set: number, clear = 0): number {
+    return this.#registers.replace(offset, set | clear, set);
+  }
+
   /** The command register. */
   get command(): number {
-    return F.command.load(this.#mem, this.#p);
+    return this.peek(Reg.COMMAND, 2);
   }
 
   set command(value: number) {
@@ -136,7 +156,7 @@ export class ConfigSpace {
 
   /** Whether memory BARs are decoded: by the command register, the power state, no reset being under way. */
   get memoryEnabled(): boolean {
-    return (F.access.load(this.#mem, this.#p) & Access.DECODE) !== 0;
+    return (F.access.load(this.#machine.mem, this.#p) & Access.DECODE) !== 0;
   }
 
   /** Whether the command register lets the function access memory by itself. @kernel pci_set_master, pci_clear_master */
@@ -150,144 +170,183 @@ export class ConfigSpace {
 
   /** State by the power management registers; always D0 without the capability. */
   get powerState(): PowerState {
-    return (F.pmcsr.load(this.#mem, this.#p) & PM_CTRL_STATE_MASK) as PowerState;
+    const { pmControl } = this.#derived;
+    return pmControl === 0 ? PowerState.D0 : ((this.peek(pmControl, 2) & PM_CTRL_STATE_MASK) as PowerState);
   }
 
   set powerState(state: PowerState) {
-    if (this.capabilities.pm) this.#writeWord(CapAt.PM + PM_CTRL, state, PM_CTRL_STATE_MASK);
+    const { pmControl } = this.#derived;
+    if (pmControl !== 0) this.#writeWord(pmControl, state, PM_CTRL_STATE_MASK);
+  }
+
+  /** Going from D3hot to D0 leaves the registers as they are. @kernel PCI_PM_CTRL_NO_SOFT_RESET */
+  get keepsRegistersInD3(): boolean {
+    const { pmControl } = this.#derived;
+    return pmControl === 0 || (this.peek(pmControl, 2) & PM_CTRL_NO_SOFT_RESET) !== 0;
   }
 
   /** The live ACS control word; 0 without the capability. */
   get acsControl(): number {
-    return F.acsControl.load(this.#mem, this.#p);
+    return F.acsControl.load(this.#machine.mem, this.#p);
   }
 
   set acsControl(value: number) {
-    this.#writeWord(CapAt.ACS + ACS_CAP, value << 16, -0x1_0000);
+    const { acs } = this.#derived;
+    if (acs !== 0) this.#writeWord(acs, value << 16, -0x1_0000);
+  }
+
+  /** The registers that only bridges have. */
+  get bridge(): BridgeRegisters {
+    return new BridgeRegisters((offset, size) => this.peek(offset, size));
   }
 
   /** Whether a reset is under way. */
   get inReset(): boolean {
-    return F.inReset.load(this.#mem, this.#p) !== 0;
+    return F.inReset.load(this.#machine.mem, this.#p) !== 0;
   }
 
-  /** Uncorrectable errors noted since they were cleared: bits of `AerBit`. */
+  /** Uncorrectable errors noted since they were cleared: bits of `AerBit`; 0 without error reporting. */
   get aerStatus(): number {
-    return F.aerStatus.load(this.#mem, this.#p);
+    const { aerStatus } = this.#derived;
+    return aerStatus === 0 ? 0 : this.peek(aerStatus, 4);
   }
 
   /** Notes an uncorrectable error, as hardware does. */
   reportError(bits: number): void {
-    F.aerStatus.or(this.#mem, this.#p, bits);
+    const { aerStatus, deviceControl } = this.#derived;
+    if (aerStatus !== 0) this.#registers.set(aerStatus, bits);
+    if (deviceControl === 0 || (bits & AerBit.UNSUPPORTED_REQUEST) === 0) return;
+    this.#registers.set(deviceControl, EXP_DEVSTA_UNSUPPORTED << 16);
   }
 
   /** Clears every register that a reset clears. The caller changes registers. */
   clearForReset(): void {
-    this.#clear(0);
-    for (let i = 0; i < 6; i++) F.bars.set(this.#mem, this.#p, i, this.#bars[i]?.fixed ?? 0);
-    F.aerStatus.store(this.#mem, this.#p, 0);
+    const { layout, pmControl } = this.#derived;
+    const { mem } = this.#machine;
+    for (const [offset, mask] of layout.writable) this.#registers.replace(offset, mask, 0);
+    for (const [offset, mask] of layout.clearable) this.#registers.replace(offset, mask, 0);
+    if (pmControl !== 0) this.#registers.replace(pmControl, PM_CTRL_STATE_MASK, 0);
+    F.intx.store(mem, this.#p, 0);
+    this.#wasCleared = true;
   }
 
-  /** Runs `fn`, which changes the function's registers, with the registers locked. */
+  /** Registers that software saves before a reset: offsets of dwords. */
+  get savedRegisters(): readonly number[] {
+    return [...this.layout.writable.keys()].toSorted((a, b) => a - b);
+  }
+
+  /** Puts a saved register back. The caller changes registers. */
+  restore(offset: number, value: number): void {
+    this.#registers.replace(offset, this.layout.writable.get(offset) ?? 0, value);
+  }
+
+  /** Runs `fn`, which changes the function's registers, with the registers locked; then tells what that means for others. */
   change(fn: () => void): void {
-    const { isVirtualFunction } = this.fn;
-    const holds = (i: number): number => F.bars.get(this.#mem, this.#p, i);
-    const intact = (): number => (isVirtualFunction ? ALL_BARS : intactBars(this.#bars, holds));
-    const before = F.access.load(this.#mem, this.#p);
-    changeRegisters(this.#machine, this.#p, isVirtualFunction, intact, fn);
-    if (this.fn.isBridge && F.access.load(this.#mem, this.#p) !== before) this.#hooks.routesChanged();
+    const { mem } = this.#machine;
+    const { acs } = this.#derived;
+    const [routes, sriov, holds] = [this.#routes, this.#sriovControl, this.#holdsBusInReset];
+    this.#wasCleared = false;
+    changeRegisters(
+      this.#machine,
+      this.#p,
+      () => accessSummary(this.fn, this.#derived, this.#registers, mem, this.#p),
+      () => {
+        fn();
+        F.acsControl.store(mem, this.#p, acs === 0 ? 0 : this.peek(acs + 2, 2));
+      },
+    );
+    if (this.#routes !== routes) this.#hooks.routesChanged();
+    if (this.#sriovControl !== sriov) this.#hooks.sriovChanged();
+    if (this.#holdsBusInReset !== holds) this.#hooks.busReset(!holds);
+    if (this.#wasCleared) this.#hooks.cleared();
   }
 
-  get #mem(): Machine['mem'] {
-    return this.#machine.mem;
+  /** What packets are routed by, as a text that changes when any of it does. */
+  get #routes(): string {
+    if (!this.fn.isBridge) return String(this.acsControl);
+    const registers = ROUTING_REGISTERS.map((offset) => this.peek(offset, 4));
+    return [this.acsControl, F.access.load(this.#machine.mem, this.#p), ...registers].join();
   }
 
-  #clear(command: number): void {
-    const { pm } = this.capabilities;
-    F.command.store(this.#mem, this.#p, this.fn.isVirtualFunction ? command & PciCommand.MASTER : command);
-    F.pmcsr.store(this.#mem, this.#p, pm ? PM_CTRL_NO_SOFT_RESET : 0);
-    F.deviceControl.set(this.#mem, this.#p, 0);
-    F.cacheLine.set(this.#mem, this.#p, 0);
-    F.interruptLine.set(this.#mem, this.#p, 0);
-    F.rom.set(this.#mem, this.#p, 0);
+  get #answers(): boolean {
+    return (F.access.load(this.#machine.mem, this.#p) & (Access.REMOVED | Access.IN_RESET)) === 0;
   }
 
-  #readWord(offset: number): number {
-    const [mem, p] = [this.#mem, this.#p];
-    const fixed = this.#fixed.get(offset) ?? 0;
-    switch (offset) {
-      case Reg.COMMAND:
-        return fixed | F.command.load(mem, p);
-      case Reg.CACHE_LINE:
-        return fixed | F.cacheLine.load(mem, p);
-      case Reg.INTERRUPT:
-        return fixed | F.interruptLine.load(mem, p);
-      case Reg.ROM:
-        return F.rom.load(mem, p);
-      case CapAt.PM + PM_CTRL:
-        return this.capabilities.pm ? F.pmcsr.load(mem, p) : 0;
-      case CapAt.EXP + EXP_DEVCTL:
-        return this.capabilities.exp ? F.deviceControl.load(mem, p) : 0;
-      case CapAt.AER + AER_UNCORRECTABLE_STATUS:
-        return this.capabilities.exp ? F.aerStatus.load(mem, p) : 0;
-      case CapAt.ACS + ACS_CAP:
-        return this.capabilities.acs ? fixed | (F.acsControl.load(mem, p) << 16) : 0;
-      default:
-        return this.#barAt(offset) === null ? fixed : F.bars.get(mem, p, (offset - Reg.BAR_0) >>> 2);
-    }
+  get #holdsBusInReset(): boolean {
+    return this.fn.isBridge && this.bridge.holdsBusInReset;
+  }
+
+  get #sriovControl(): number {
+    const { sriovControl } = this.#derived;
+    return sriovControl === 0 ? 0 : this.peek(sriovControl, 2);
+  }
+
+  get #derived(): DerivedLayout {
+    return (this.#known ??= deriveLayout(this.fn));
   }
 
   #writeWord(offset: number, value: number, mask: number): void {
-    const [mem, p] = [this.#mem, this.#p];
-    const merge = (old: number, writable: number): number => (old & ~(mask & writable)) | (value & mask & writable);
-    let reset = false;
-    let acs = false;
+    const { layout, effects } = this.#derived;
+    const effect = effects.get(offset);
+    const writable = mask & (layout.writable.get(offset) ?? 0);
+    const cleared = value & mask & (layout.clearable.get(offset) ?? 0);
+    let before = 0;
     this.change(() => {
-      switch (offset) {
-        case Reg.COMMAND:
-          F.command.store(
-            mem,
-            p,
-            merge(F.command.get(mem, p), this.fn.isVirtualFunction ? PciCommand.MASTER : COMMAND_WRITABLE),
-          );
-          return;
-        case Reg.CACHE_LINE:
-          F.cacheLine.set(mem, p, merge(F.cacheLine.get(mem, p), 0x0000_ffff));
-          return;
-        case Reg.INTERRUPT:
-          F.interruptLine.set(mem, p, merge(F.interruptLine.get(mem, p), 0xff));
-          return;
-        case Reg.ROM:
-          F.rom.set(mem, p, this.fn.description.rom === undefined ? 0 : merge(F.rom.get(mem, p), ROM_WRITABLE));
-          return;
-        case CapAt.PM + PM_CTRL:
-          if (this.capabilities.pm) F.pmcsr.store(mem, p, merge(F.pmcsr.get(mem, p), PM_CTRL_STATE_MASK | 0x100));
-          return;
-        case CapAt.EXP + EXP_DEVCTL:
-          if (!this.capabilities.exp) return;
-          reset = this.fn.description.flr && (value & mask & EXP_DEVCTL_FLR) !== 0;
-          F.deviceControl.set(mem, p, merge(F.deviceControl.get(mem, p), 0x7fff));
-          return;
-        case CapAt.AER + AER_UNCORRECTABLE_STATUS:
-          F.aerStatus.and(mem, p, ~(value & mask));
-          return;
-        case CapAt.ACS + ACS_CAP:
-          acs = this.capabilities.acs;
-          if (acs) F.acsControl.store(mem, p, merge(F.acsControl.get(mem, p) << 16, this.#acsWritable << 16) >>> 16);
-          return;
-        default: {
-          const bar = this.#barAt(offset);
-          const i = (offset - Reg.BAR_0) >>> 2;
-          if (bar !== null) F.bars.set(mem, p, i, merge(F.bars.get(mem, p, i), bar.writable) | bar.fixed);
-        }
-      }
+      const bits = this.#allowed(effect, offset, writable, value);
+      before = this.#registers.replace(offset, bits | cleared, value & bits & ~cleared);
+      if (effect === 'power') this.#wake(before, value & bits, bits);
+      if (effect === 'pri') this.#pageRequests(offset, value & mask);
     });
-    if (acs) this.#hooks.routesChanged();
-    if (reset) this.#hooks.flr();
+    if (effect !== undefined) this.#act(effect, value & mask);
   }
 
-  #barAt(offset: number): BarRegister | null {
-    return offset >= Reg.BAR_0 && offset < Reg.BAR_0 + 24 ? (this.#bars[(offset - Reg.BAR_0) >>> 2] ?? null) : null;
+  /** Of the bits that can be written, those that can be at the moment. */
+  #allowed(effect: RegisterEffect | undefined, offset: number, writable: number, value: number): number {
+    if (effect === 'vf-count' && (this.#sriovControl & SriovBit.ENABLE) !== 0) return writable & -0x1_0000;
+    if (effect !== 'power' || (writable & PM_CTRL_STATE_MASK) === 0) return writable;
+    const able = this.peek(offset - PM_CTRL, 4);
+    const state = value & PM_CTRL_STATE_MASK;
+    const refused =
+      (state === PowerState.D1 && (able & PMC_D1) === 0) || (state === PowerState.D2 && (able & PMC_D2) === 0);
+    return refused ? writable & ~PM_CTRL_STATE_MASK : writable;
+  }
+
+  /** A function that loses its registers in D3hot comes back as after a reset. */
+  #wake(before: number, value: number, bits: number): void {
+    const left = (before & PM_CTRL_STATE_MASK) === PowerState.D3hot;
+    const entered = (bits & PM_CTRL_STATE_MASK) !== 0 && (value & PM_CTRL_STATE_MASK) === PowerState.D0;
+    if (left && entered && (before & PM_CTRL_NO_SOFT_RESET) === 0) this.clearForReset();
+  }
+
+  /** Page requests stop when they are switched off; a reset of the interface, while it is off, forgets its errors. */
+  #pageRequests(offset: number, written: number): void {
+    const errors = (PriBit.RESPONSE_FAILURE | PriBit.UNEXPECTED_GROUP) << 16;
+    const enabled = (this.peek(offset, 2) & PriBit.ENABLE) !== 0;
+    const cleared = !enabled && (written & PriBit.RESET) !== 0 ? errors : 0;
+    this.setStatus(offset, enabled ? 0 : PriBit.STOPPED << 16, cleared | (enabled ? PriBit.STOPPED << 16 : 0));
+  }
+
+  /** What a write does beside changing bits. @param written - the bits written, those of other bytes 0 */
+  #act(effect: RegisterEffect, written: number): void {
+    switch (effect) {
+      case 'command':
+        return this.#hooks.interruptsChanged();
+      case 'flr':
+        if (this.fn.description.flr && (written & EXP_DEVCTL_FLR) !== 0) this.#hooks.flr();
+        return;
+      case 'af':
+        if (this.fn.description.flr && (written & AF_CTRL_FLR) !== 0) this.#hooks.flr();
+        return;
+      case 'vf-count':
+        return this.#hooks.sriovChanged();
+      case 'msi':
+        return this.#hooks.interruptsChanged();
+      case 'power':
+      case 'acs':
+      case 'pri':
+      case 'sriov':
+        return;
+    }
   }
 
   #check(call: string, offset: number, size: number): void {

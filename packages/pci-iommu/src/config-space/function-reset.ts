@@ -2,11 +2,9 @@ import { KernelError, type Machine, type Mutex, mutexOf, syncPoint } from '@dmab
 import { undoOnFailure } from '../internal/unwind.ts';
 import type { ConfigSpace } from './config-space.ts';
 import { FunctionStruct } from './function-state.ts';
-import { PM_CTRL_NO_SOFT_RESET } from './registers.ts';
+import { PowerState } from './registers.ts';
 
 const F = FunctionStruct;
-/** Order of the registers in the saved area; the six BARs follow. */
-const SAVED = [F.command, F.pmcsr, F.deviceControl, F.cacheLine, F.interruptLine, F.rom] as const;
 
 /** How a function can be reset by itself. */
 export type ResetMethod = 'flr' | 'bus';
@@ -66,8 +64,7 @@ export class FunctionReset {
   saveState(): void {
     const { mem } = this.#machine;
     this.config.change(() => {
-      SAVED.forEach((field, i) => F.saved.set(mem, this.#p, i, field.load(mem, this.#p)));
-      for (let i = 0; i < 6; i++) F.saved.set(mem, this.#p, SAVED.length + i, F.bars.get(mem, this.#p, i));
+      this.config.savedRegisters.forEach((offset, i) => F.saved.set(mem, this.#p, i, this.config.peek(offset, 4)));
       F.savedValid.store(mem, this.#p, 1);
     });
   }
@@ -77,11 +74,10 @@ export class FunctionReset {
     const { mem } = this.#machine;
     this.config.change(() => {
       if (F.savedValid.get(mem, this.#p) === 0) return;
-      SAVED.forEach((field, i) => field.store(mem, this.#p, F.saved.get(mem, this.#p, i)));
-      for (let i = 0; i < 6; i++) F.bars.set(mem, this.#p, i, F.saved.get(mem, this.#p, SAVED.length + i));
-      if (this.config.capabilities.pm) F.pmcsr.store(mem, this.#p, PM_CTRL_NO_SOFT_RESET);
+      this.config.savedRegisters.forEach((offset, i) => this.config.restore(offset, F.saved.get(mem, this.#p, i)));
       F.savedValid.store(mem, this.#p, 0);
     });
+    this.config.powerState = PowerState.D0;
   }
 
   /**
@@ -97,7 +93,7 @@ export class FunctionReset {
         `${this.config.fn.bdf} has neither FLR nor a bus of its own`,
       );
     }
-    this.config.powerState = 0;
+    this.config.powerState = PowerState.D0;
     this.saveState();
     this.functionLevelReset();
     this.restoreState();

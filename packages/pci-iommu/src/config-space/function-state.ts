@@ -1,27 +1,22 @@
 import { i32, type Machine, mutex, ref, spinLock, spinUnlock, struct, words } from '@dmabuf-emu/shm';
-import { PciCommand, PM_CTRL_STATE_MASK, PowerState } from './registers.ts';
+import { CONFIG_BYTES } from './registers.ts';
 
-/** Registers that survive a reset because software saved them: BARs, ROM, command, power, device control, ACS control. */
-const SAVED_WORDS = 12;
+/** Registers that survive a reset because software saved them: every one that can be written. */
+export const SAVED_WORDS = 72;
 
-/** What a PCI function is at the moment: its writable registers and what the kernel keeps for it. */
+/** What a PCI function is at the moment, beside its registers: what sums them up, and what the kernel keeps for it. */
 export const FunctionStruct = struct('pci_function', {
   /** Guards the registers. */
   lock: i32(),
-  command: i32(),
-  pmcsr: i32(),
-  deviceControl: i32(),
+  /** A copy of the ACS control word, for whoever follows routes. */
   acsControl: i32(),
-  /** Uncorrectable errors seen. */
-  aerStatus: i32(),
-  /** Cache line size, latency timer, BIST; interrupt line. */
-  cacheLine: i32(),
-  interruptLine: i32(),
-  bars: words(6),
-  rom: i32(),
   /** A reset is under way; the function is gone for good. */
   inReset: i32(),
   removed: i32(),
+  /** Of a virtual function: bits of {@link VirtualState}, as its physical function's SR-IOV control word says. */
+  virtualState: i32(),
+  /** INTx is asserted by the device. */
+  intx: i32(),
   /** Sums up the above for whoever accesses the function: bits of {@link Access}. */
   access: i32(),
   resets: i32(),
@@ -42,6 +37,9 @@ export const FunctionStruct = struct('pci_function', {
 /** What accesses a function takes part in at the moment. From bit 8 on: the BAR register holds the assigned address. */
 export const Access = { MASTER: 1, DECODE: 2, IN_RESET: 4, REMOVED: 8, LOW_POWER: 16, BAR_0: 0x100 } as const;
 
+/** How a virtual function is switched off by its physical function. */
+export const VirtualState = { DISABLED: 1, MEMORY_OFF: 2 } as const;
+
 /** Properties of a function that drivers or the platform set. */
 export const FunctionFlag = {
   /** Bounces unaligned buffers. @kernel pci_dev.untrusted */
@@ -53,35 +51,26 @@ export const FunctionFlag = {
 } as const;
 
 const F = FunctionStruct;
+/** Words of one function's configuration space, whatever its size. */
+const CONFIG_WORDS = CONFIG_BYTES / 4;
 
 /** Word of the first function's state; the others follow. @param count - number of functions of the machine */
 export function functionStates(machine: Machine, count: number): number {
   return machine.root('pci.functions', count * F.$words);
 }
 
-/** Runs `fn`, which changes registers of the function at word `p`, and sums them up anew. @param bars - bits of intact BARs */
-export function changeRegisters(
-  machine: Machine,
-  p: number,
-  isVirtual: boolean,
-  intactBars: () => number,
-  fn: () => void,
-): void {
-  const { mem } = machine;
+/** Word where a function's configuration space begins. @param count - number of functions of the machine */
+export function configSpaceAt(machine: Machine, count: number, index: number): number {
+  return machine.root('pci.config-space', count * CONFIG_WORDS) + index * CONFIG_WORDS;
+}
+
+/**
+ * Runs `fn`, which changes registers of the function at word `p`, with the registers locked, and sums them up anew.
+ * @param summary - bits of {@link Access}
+ */
+export function changeRegisters(machine: Machine, p: number, summary: () => number, fn: () => void): void {
   spinLock(machine, p + F.lock.at);
   fn();
-  const command = F.command.get(mem, p);
-  const power = F.pmcsr.get(mem, p) & PM_CTRL_STATE_MASK;
-  const inReset = F.inReset.get(mem, p) !== 0;
-  const removed = F.removed.get(mem, p) !== 0;
-  const up = power === PowerState.D0 && !inReset && !removed;
-  let access = intactBars() * Access.BAR_0;
-  if (up && (command & PciCommand.MASTER) !== 0) access |= Access.MASTER;
-  if (power < PowerState.D3hot && !inReset && !removed && (isVirtual || (command & PciCommand.MEMORY) !== 0))
-    access |= Access.DECODE;
-  if (inReset) access |= Access.IN_RESET;
-  if (removed) access |= Access.REMOVED;
-  if (power !== PowerState.D0) access |= Access.LOW_POWER;
-  F.access.store(mem, p, access);
+  F.access.store(machine.mem, p, summary());
   spinUnlock(machine, p + F.lock.at);
 }

@@ -1,5 +1,10 @@
+export { BridgeRegisters, type BridgeWindow } from './bridge-registers.ts';
+export { configBytesOf } from './config-bytes-of.ts';
 export { ConfigSpace } from './config-space.ts';
+export type { Capabilities } from './derived-layout.ts';
 export { Access, FunctionFlag } from './function-state.ts';
 export { FunctionReset, type ResetMethod, resetTogether } from './function-reset.ts';
+export type { CapabilityPlace } from './layout/capability-rules.ts';
+export type { ConfigLayout } from './layout/config-layout.ts';
+export { type MsiRegisters, msiRegisters } from './layout/msi-registers.ts';
 export * from './registers.ts';
-export type { Capabilities } from './static-registers.ts';

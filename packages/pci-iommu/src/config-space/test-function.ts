@@ -8,24 +8,26 @@ import {
 import { testBridge, testFunction, testHostBridge, testMachine } from '../topology/test-machine.ts';
 import { ConfigSpace } from './config-space.ts';
 import { FunctionReset } from './function-reset.ts';
-import { FunctionStruct, functionStates } from './function-state.ts';
+import { configSpaceAt, FunctionStruct, functionStates } from './function-state.ts';
 
 /** One endpoint below a root port, with registers as after power-on. */
 export function testConfig(
   machine: Machine,
   more: Partial<FunctionDescription> = {},
   hostBridge: Partial<HostBridgeDescription> = {},
+  command = 6,
 ): {
   config: ConfigSpace;
   reset: FunctionReset;
   fn: TopologyFunction;
   access: () => number;
   routeChanges: () => number;
+  busResets: boolean[];
 } {
   const topology = new Topology(
     testMachine(
       [
-        testBridge('0000:00:01.0', 'root-port', [1, 1]),
+        testBridge('0000:00:01.0', 'root-port', [1, 8]),
         testFunction('0000:01:00.0', 'endpoint', {
           vendor: 0x10de,
           device: 0x2684,
@@ -41,13 +43,26 @@ export function testConfig(
   const fn = topology.function('01:00.0');
   const p = functionStates(machine, topology.functions.length) + fn.index * FunctionStruct.$words;
   let changes = 0;
-  const config: ConfigSpace = new ConfigSpace(machine, fn, p, {
+  const busResets: boolean[] = [];
+  const at = configSpaceAt(machine, topology.functions.length, fn.index);
+  const config: ConfigSpace = new ConfigSpace(machine, fn, p, at, {
     routesChanged: () => {
       changes++;
     },
     flr: () => reset.functionLevelReset(),
+    busReset: (on) => busResets.push(on),
+    sriovChanged: () => {},
+    interruptsChanged: () => {},
+    cleared: () => {},
   });
   const reset: FunctionReset = new FunctionReset(machine, config, p, fn.description.flr ? ['flr'] : []);
-  config.initialise(6, fn.acs !== null && fn.acs !== 'unknown' ? fn.acs.ctrl : null);
-  return { config, reset, fn, access: () => FunctionStruct.access.load(machine.mem, p), routeChanges: () => changes };
+  config.initialise(command, fn.acs !== null && fn.acs !== 'unknown' ? fn.acs.ctrl : null);
+  return {
+    config,
+    reset,
+    fn,
+    access: () => FunctionStruct.access.load(machine.mem, p),
+    routeChanges: () => changes,
+    busResets,
+  };
 }

@@ -1,20 +1,42 @@
 import type { Machine } from '@dmabuf-emu/shm';
-import { Access } from '../config-space/index.ts';
+import { Access, BridgeRegisters } from '../config-space/index.ts';
+import { FunctionRegisters } from '../config-space/function-registers.ts';
 import { FunctionStruct } from '../config-space/function-state.ts';
 import { describedWindows, type RouteRegisters } from '../dma/index.ts';
 import type { TopologyFunction } from '../topology/index.ts';
 
 const F = FunctionStruct;
 
-/** The registers of a running machine that decide where packets go. @param stateOf - word of a function's state */
-export function liveRegisters(machine: Machine, stateOf: (fn: TopologyFunction) => number): RouteRegisters {
+/**
+ * The registers of a running machine that decide where packets go. Windows that are closed and that the description does not
+ * have either count as not known.
+ * @param stateOf - word of a function's state
+ * @param registersAt - word of its configuration space
+ */
+export function liveRegisters(
+  machine: Machine,
+  stateOf: (fn: TopologyFunction) => number,
+  registersAt: (fn: TopologyFunction) => number,
+): RouteRegisters {
   const { mem } = machine;
   const has = (fn: TopologyFunction, bit: number): boolean => (F.access.load(mem, stateOf(fn)) & bit) !== 0;
+  const bridgeOf = (fn: TopologyFunction): BridgeRegisters => {
+    const registers = new FunctionRegisters(mem, registersAt(fn));
+    return new BridgeRegisters((offset, size) => registers.read(offset, size));
+  };
   return {
     acs: (fn) => F.acsControl.load(mem, stateOf(fn)),
     egressDenied: () => false,
-    windows: describedWindows,
-    buses: (bridge) => [bridge.secondary ?? 0, bridge.subordinate ?? 0],
+    windows: (fn) => {
+      const bridge = bridgeOf(fn);
+      const open = [bridge.memoryWindow, bridge.prefetchWindow].filter((window) => window !== null);
+      if (open.length === 0 && describedWindows(fn) === null) return null;
+      return open.map(({ start, end }) => ({ start, end: end + 1 }));
+    },
+    buses: (fn) => {
+      const { secondary, subordinate } = bridgeOf(fn);
+      return [secondary, subordinate];
+    },
     forwardsDown: (bridge) => has(bridge, Access.DECODE),
     forwardsUp: (bridge) => has(bridge, Access.MASTER),
   };

@@ -1,7 +1,7 @@
 import { Device } from '@dmabuf-emu/core';
 import type { Machine } from '@dmabuf-emu/shm';
-import { ConfigSpace, FunctionFlag, FunctionReset } from '../config-space/index.ts';
-import { FunctionStruct } from '../config-space/function-state.ts';
+import { Access, ConfigSpace, FunctionFlag, FunctionReset } from '../config-space/index.ts';
+import { FunctionStruct, VirtualState } from '../config-space/function-state.ts';
 import { DmaPort } from '../dma/index.ts';
 import type { DmaDevice, IommuDomain } from '../iommu/index.ts';
 import {
@@ -59,9 +59,13 @@ export class PciFunction implements DmaDevice {
     this.bdf = topology.bdf;
     this.#p = p;
     this.bars = topology.bars.map((bar) => describeBar(topology, bar));
-    this.config = new ConfigSpace(machine, topology, p, {
+    this.config = new ConfigSpace(machine, topology, p, system.registersAt(topology), {
       routesChanged: () => system.routesChanged(),
       flr: () => this.reset.functionLevelReset(),
+      busReset: (on) => system.resetBelow(this, on),
+      sriovChanged: () => system.switchVirtualFunctions(this),
+      interruptsChanged: () => {},
+      cleared: () => {},
     });
     const flr = topology.description.flr ? (['flr'] as const) : [];
     this.reset = new FunctionReset(machine, this.config, p, [...flr, ...(isAloneOnBus ? (['bus'] as const) : [])]);
@@ -116,9 +120,19 @@ export class PciFunction implements DmaDevice {
     this.attachDomain(this.system.domains.blocked());
   }
 
-  /** Whether the function is still there. */
+  /** Whether the function is there: not pulled out, and, if virtual, enabled. */
   get alive(): boolean {
-    return F.removed.load(this.machine.mem, this.#p) === 0;
+    return (F.access.load(this.machine.mem, this.#p) & Access.REMOVED) === 0;
+  }
+
+  /** The physical function switched this virtual one: bits of `VirtualState`. One that begins to exist comes out of a reset. */
+  setVirtualState(bits: number): void {
+    const { mem } = this.machine;
+    if (F.virtualState.load(mem, this.#p) === bits) return;
+    this.config.change(() => {
+      const before = F.virtualState.exchange(mem, this.#p, bits);
+      if ((before & ~bits & VirtualState.DISABLED) !== 0) this.config.clearForReset();
+    });
   }
 
   /** Pulls the function out: it answers nothing and does no DMA from now on. @kernel pci_channel_io_perm_failure */

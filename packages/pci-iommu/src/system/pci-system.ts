@@ -1,7 +1,7 @@
 import { Device } from '@dmabuf-emu/core';
 import { atomicAdd, KernelError, type Machine, UsageError } from '@dmabuf-emu/shm';
 import { PciCommand } from '../config-space/index.ts';
-import { FunctionStruct, functionStates } from '../config-space/function-state.ts';
+import { configSpaceAt, FunctionStruct, functionStates } from '../config-space/function-state.ts';
 import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
 import { acsStateOf, type KernelAcs } from '../groups/index.ts';
 import { type DomainOptions, installFlushTimer, IommuDomain } from '../iommu/index.ts';
@@ -13,7 +13,6 @@ import {
   PhysicalMemory,
   RunList,
 } from '../memory/index.ts';
-
 import { ACS_REDIRECT_MASK, Topology, type TopologyFunction } from '../topology/index.ts';
 import { Domains } from './domains.ts';
 import { liveRegisters } from './live-registers.ts';
@@ -22,6 +21,7 @@ import { P2pState } from './p2p-state.ts';
 import { PciFunction } from './pci-function.ts';
 import { reapPci } from './reap.ts';
 import { verifyPci } from './verify.ts';
+import { virtualStateOf } from './virtual-state.ts';
 
 const KEY = Symbol('pci.system');
 const F = FunctionStruct;
@@ -82,7 +82,11 @@ export class PciSystem implements DmaBus {
     });
     this.router = new Router(
       this.topology,
-      liveRegisters(machine, (fn) => this.stateOf(fn)),
+      liveRegisters(
+        machine,
+        (fn) => this.stateOf(fn),
+        (fn) => this.registersAt(fn),
+      ),
       () => machine.mem.i32[this.#routeEpoch]!,
     );
     const redirects = (fn: TopologyFunction): boolean =>
@@ -175,9 +179,30 @@ export class PciSystem implements DmaBus {
     this.functions[fn.index]!.config.reportError(bits);
   }
 
-  /** Routes are built anew: ACS control, or a bridge's windows, buses, command or power state changed. */
+  /** Routes are built anew: ACS control, or a bridge’s windows, buses, command or power state changed. */
   routesChanged(): void {
     atomicAdd(this.machine.mem, this.#routeEpoch, 1);
+  }
+
+  /** Holds everything below a bridge in reset, or lets it go: the bridge's bus reset bit. @kernel pci_reset_secondary_bus */
+  resetBelow(bridge: PciFunction, on: boolean): void {
+    for (const fn of this.functions) {
+      if (!this.topology.pathToRoot(fn.topology).includes(bridge.topology) || fn === bridge) continue;
+      if (on) fn.reset.begin();
+      else fn.reset.end();
+    }
+  }
+
+  /** Virtual functions come and go as the SR-IOV capability of their physical function says. */
+  switchVirtualFunctions(physfn: PciFunction): void {
+    for (const fn of this.topology.virtualFunctions(physfn.topology)) {
+      this.functions[fn.index]!.setVirtualState(virtualStateOf(physfn, fn));
+    }
+  }
+
+  /** Word where a function's configuration space begins. */
+  registersAt(fn: TopologyFunction): number {
+    return configSpaceAt(this.machine, this.topology.functions.length, fn.index);
   }
 
   /** Word of a function's state. */

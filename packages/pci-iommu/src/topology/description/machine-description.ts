@@ -1,6 +1,12 @@
 import type { AcsKnowledge } from '../acs.ts';
 import type { Bdf } from '../bdf.ts';
 import type { FunctionKind, PcieType } from '../pcie-type.ts';
+import type {
+  ConfigDescription,
+  MsiDescription,
+  MsixDescription,
+  ResizableBarDescription,
+} from './capability-descriptions.ts';
 
 /** Schema name of the compact machine format. */
 export const MACHINE_SCHEMA = 'dmabuf-emu/machine@1';
@@ -100,6 +106,15 @@ export interface FunctionDescription {
   readonly sriov?: SriovDescription;
   /** BARs cannot be mapped by the CPU. @kernel pci_dev.non_mappable_bars */
   readonly nonMappableBars?: boolean;
+  readonly msi?: MsiDescription;
+  readonly msix?: MsixDescription;
+  /** Page request interface: how many requests may be outstanding. */
+  readonly pri?: number;
+  /** Process address space ids: their width in bits. */
+  readonly pasid?: number;
+  readonly resizableBars?: readonly ResizableBarDescription[];
+  /** Bytes of configuration space, for whatever the other fields do not name. */
+  readonly config?: ConfigDescription;
 }
 
 /** A base address register that is implemented. */
@@ -154,4 +169,6 @@ export interface SriovDescription {
   readonly vfStride: number;
   /** Device id of the VFs; `null` when not known. */
   readonly vfDevice: number | null;
+  /** Base address registers of the capability: those of VF 0, with the size of one VF's. */
+  readonly bars?: readonly BarDescription[];
 }

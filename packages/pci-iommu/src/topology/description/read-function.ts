@@ -1,6 +1,7 @@
 import { ACS_ALL_BITS, type AcsKnowledge } from '../acs.ts';
 import { type Bdf, formatBdf, tryParseBdf } from '../bdf.ts';
 import { FUNCTION_KINDS, isPcieType, type PcieType } from '../pcie-type.ts';
+import { readConfig, readMsi, readMsix, readResizableBar } from './read-capabilities.ts';
 import { FieldReader } from './field-reader.ts';
 import {
   BAR_FLAGS,
@@ -14,6 +15,8 @@ import {
 } from './machine-description.ts';
 
 const MAX_16_BITS = 0xffff;
+const MAX_32_BITS = 0xffff_ffff;
+const MAX_PASID_BITS = 20;
 const MAX_CLASS = 0xff_ffff;
 const MAX_BUS = 0xff;
 const MAX_BAR_INDEX = 5;
@@ -47,6 +50,12 @@ export function readFunction(value: unknown, path: string): FunctionDescription 
     ...optional(reader, 'physfn', () => readBdf(reader, 'physfn')),
     ...optional(reader, 'sriov', () => readSriov(reader.raw('sriov'), reader.pathOf('sriov'))),
     ...optional(reader, 'nonMappableBars', () => reader.flag('nonMappableBars')),
+    ...optional(reader, 'msi', () => readMsi(reader.raw('msi'), reader.pathOf('msi'))),
+    ...optional(reader, 'msix', () => readMsix(reader.raw('msix'), reader.pathOf('msix'))),
+    ...optional(reader, 'pri', () => reader.whole('pri', MAX_32_BITS)),
+    ...optional(reader, 'pasid', () => reader.whole('pasid', MAX_PASID_BITS)),
+    ...optional(reader, 'resizableBars', () => reader.each('resizableBars', readResizableBar)),
+    ...optional(reader, 'config', () => readConfig(reader.raw('config'), reader.pathOf('config'))),
   };
   reader.end();
   return description;
@@ -139,6 +148,7 @@ function readSriov(value: unknown, path: string): SriovDescription {
     vfOffset: reader.whole('vfOffset', MAX_16_BITS),
     vfStride: reader.whole('vfStride', MAX_16_BITS),
     vfDevice: reader.wholeOrNull('vfDevice', MAX_16_BITS),
+    ...(reader.has('bars') ? { bars: reader.each('bars', readBar) } : {}),
   };
   if (sriov.numVfs > sriov.totalVfs) reader.fail('numVfs', `at most totalVfs (${sriov.totalVfs})`);
   reader.end();
