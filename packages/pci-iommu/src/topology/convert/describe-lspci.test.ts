@@ -2,9 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { describeLspci, Topology, type Unknown } from '../index.ts';
 
 const LISTING = `00:00.0 Host bridge [0600]: Advanced Micro Devices, Inc. [AMD] Family 17h Root Complex [1022:1450]
+	Control: I/O+ Mem+ BusMaster-
 	Status: Cap-
 
 00:01.1 PCI bridge [0604]: Advanced Micro Devices, Inc. [AMD] GPP Bridge [1022:1453]
+	Control: I/O+ Mem+ BusMaster+
 	Bus: primary=00, secondary=01, subordinate=01, sec-latency=0
 	Memory behind bridge: f0000000-f0ffffff [size=16M]
 	Capabilities: [58] Express (v2) Root Port (Slot+), MSI 00
@@ -15,6 +17,7 @@ const LISTING = `00:00.0 Host bridge [0600]: Advanced Micro Devices, Inc. [AMD] 
 		ACSCtl:	SrcValid+ TransBlk- ReqRedir+ CmpltRedir+ UpstreamFwd+ EgressCtrl- DirectTrans-
 
 01:00.0 Ethernet controller [0200]: Example Corp NIC [abcd:0001]
+	Control: I/O+ Mem+ BusMaster+
 	Region 0: Memory at f0000000 (64-bit, prefetchable) [size=1M]
 	Region 2: Memory at f0200000 (64-bit, prefetchable)
 	Region 4: I/O ports at 2000 [size=32]
@@ -27,11 +30,13 @@ const LISTING = `00:00.0 Host bridge [0600]: Advanced Micro Devices, Inc. [AMD] 
 		VF offset: 2, stride: 1, Device ID: 0002
 
 01:00.2 Ethernet controller [0200]: Example Corp NIC VF [abcd:0002]
+	Control: I/O- Mem- BusMaster-
 	Region 0: Memory at f0300000 (64-bit, prefetchable) [virtual] [size=64K]
 	Capabilities: [60] Express (v2) Endpoint, MSI 00
 		DevCap:	MaxPayload 512 bytes
 			FLReset+
 		DevCtl:	CorrErr-
+
 `;
 
 /** `bdf what` of all unknowns; `-` for the machine. */

@@ -3,7 +3,7 @@ import { isBarLine, isRomLine, parseBarLine, parseRomLine } from './bar-line.ts'
 import type { LogicalLine } from './logical-lines.ts';
 
 function line(text: string): LogicalLine {
-  return { line: 7, text, indent: 8, kind: 'attribute' };
+  return { line: 7, text, indented: true, kind: 'attribute' };
 }
 
 describe('BAR lines', () => {

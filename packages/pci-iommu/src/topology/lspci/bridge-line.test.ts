@@ -3,7 +3,7 @@ import { isWindowLine, parseBusLine, parseWindowLine } from './bridge-line.ts';
 import type { LogicalLine } from './logical-lines.ts';
 
 function line(text: string): LogicalLine {
-  return { line: 12, text, indent: 8, kind: 'attribute' };
+  return { line: 12, text, indented: true, kind: 'attribute' };
 }
 
 describe('bridge lines', () => {

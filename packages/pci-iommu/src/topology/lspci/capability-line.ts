@@ -4,7 +4,7 @@ import { TopologyError } from '../topology-error.ts';
 import type { LogicalLine } from './logical-lines.ts';
 import type { RawCapability } from './raw-function.ts';
 
-const CAPABILITY_PATTERN = /^Capabilities: \[([0-9a-f]+)(?: v\d+)?\] (.*)$/iu;
+const CAPABILITY_PATTERN = /^Capabilities:\s+\[([0-9a-f]+)(?: v\d+)?\] (.*)$/iu;
 const EXTENDED_START = 0x100;
 const EXPRESS_PATTERN = /^Express (?:\(v\d+\) )?(.*)$/u;
 
@@ -23,7 +23,7 @@ const EXPRESS_TYPES: readonly (readonly [words: string, type: PcieType])[] = [
 
 /** Whether a line starts a capability. */
 export function isCapabilityLine(text: string): boolean {
-  return text.startsWith('Capabilities: ');
+  return text.startsWith('Capabilities:');
 }
 
 /**

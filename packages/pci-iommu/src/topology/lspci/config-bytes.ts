@@ -2,6 +2,7 @@ import { TopologyError } from '../topology-error.ts';
 import type { LogicalLine } from './logical-lines.ts';
 
 const BYTES_PER_LINE = 16;
+const MAX_BYTES = 4096;
 const HEX_LINE_PATTERN = /^([0-9a-f]{2,3}):((?: [0-9a-f]{2}){16})$/iu;
 
 /** Sizes in which config space is dumped: header, conventional, extended. */
@@ -29,6 +30,9 @@ export class ConfigBytes {
       });
     }
     const offset = Number.parseInt(match[1] ?? '', 16);
+    if (this.#bytes.length >= MAX_BYTES) {
+      throw new TopologyError(`expected at most ${MAX_BYTES} bytes of config space`, { line: line.line });
+    }
     if (offset !== this.#bytes.length) {
       throw new TopologyError(`expected config offset ${this.#bytes.length.toString(16)}, got ${offset.toString(16)}`, {
         line: line.line,
@@ -36,6 +40,12 @@ export class ConfigBytes {
     }
     for (const byte of (match[2] ?? '').trim().split(' ')) this.#bytes.push(Number.parseInt(byte, 16));
     this.#lastLine = line.line;
+  }
+
+  /** As many of the bytes as make up a size in which config space is dumped; `null` when there are fewer. */
+  finishEarly(): Uint8Array | null {
+    const size = CONFIG_SIZES.findLast((candidate) => candidate <= this.#bytes.length);
+    return size === undefined ? null : Uint8Array.from(this.#bytes.slice(0, size));
   }
 
   /**

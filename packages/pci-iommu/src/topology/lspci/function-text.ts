@@ -1,10 +1,11 @@
+import type { BridgeWindowDescription } from '../description/machine-description.ts';
 import { PcieType } from '../pcie-type.ts';
 import { isBarLine, isRomLine, parseBarLine, parseRomLine } from './bar-line.ts';
 import { isBusLine, isWindowLine, parseBusLine, parseWindowLine } from './bridge-line.ts';
 import { expressType, isCapabilityLine, parseAcsFlags, parseCapabilityLine } from './capability-line.ts';
 import { parseHeaderLine } from './header-line.ts';
 import type { LogicalLine } from './logical-lines.ts';
-import { type RawFunction, unknownFunction } from './raw-function.ts';
+import { type RawBar, type RawCapability, type RawFunction, unknownFunction } from './raw-function.ts';
 import { addSriovLine } from './sriov-lines.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -15,6 +16,7 @@ const CONTROL_BITS: readonly (readonly [word: string, bit: number])[] = [
   ['BusMaster+', 0x4],
   ['DisINTx+', 0x400],
 ];
+const STATUS_PATTERN = /^Status: Cap\+/u;
 const GROUP_PATTERN = /\bIOMMU group:? (\d+)/u;
 const NUMA_PATTERN = /\bNUMA node:? (\d+)/u;
 const DRIVER_PATTERN = /^Kernel driver in use: (\S+)/u;
@@ -23,44 +25,67 @@ const ADVANCED_FLR_PATTERN = /^AFCap:.*\bFLR([+-])/u;
 const MSIX_PATTERN = /^MSI-X: Enable[+-] Count=(\d+)/u;
 const MSIX_TABLE_PATTERN = /^Vector table: BAR=(\d) offset=([0-9a-f]+)/iu;
 
+/** A function has no more; what is beyond is noise. */
+const MAX_BARS = 6;
+const MAX_WINDOWS = 8;
+const MAX_CAPABILITIES = 96;
+
 /** What capability the deeper lines belong to. */
-type Section = 'none' | 'express' | 'express-control' | 'acs' | 'sriov' | 'msix' | 'advanced-features' | 'other';
+type Section = 'none' | 'express' | 'express-control' | 'sriov' | 'msix' | 'advanced-features' | 'other';
 
 /** Collects the lines of one device into a {@link RawFunction}. */
 export class FunctionText {
   readonly #facts: Mutable<RawFunction>;
-  readonly #startLine: LogicalLine;
-  #baseIndent = 0;
+  readonly #bars: RawBar[] = [];
+  readonly #windows: BridgeWindowDescription[] = [];
+  readonly #capabilities: RawCapability[] = [];
   #section: Section = 'none';
   #acsCap: number | null = null;
   #acsCtrl: number | null = null;
   #capabilitiesHidden = false;
+  #capabilitiesClaimed = false;
+  #hasRegisters = false;
   #hasDetails = false;
+  #isClosed = false;
 
-  constructor(header: LogicalLine) {
-    this.#startLine = header;
+  /** @param facts - what the device's first line tells */
+  constructor(facts: RawFunction) {
+    this.#facts = { ...facts };
+  }
+
+  /** @throws TopologyError when the line is none of a device */
+  static ofHeader(header: LogicalLine): FunctionText {
     const facts = parseHeaderLine(header);
-    this.#facts = { ...unknownFunction(facts.bdf, header.line), ...facts };
+    return new FunctionText({ ...unknownFunction(facts.bdf, header.line), ...facts });
   }
 
   get bdf(): string {
     return this.#facts.bdf;
   }
 
-  /** Whether any indented line was seen: `lspci -x` alone shows none. */
+  /** Whether any line after the first was seen: `lspci` alone and `lspci -x` show none. */
   get hasDetails(): boolean {
     return this.#hasDetails;
   }
 
-  get line(): number {
-    return this.#startLine.line;
+  /** The device's lines are known to end here: something else follows them. */
+  close(): void {
+    this.#isClosed = true;
   }
 
-  /** Takes one indented line. */
+  /**
+   * Takes one line after the first.
+   *
+   * @throws TopologyError when the line is damaged
+   */
   add(line: LogicalLine): void {
     this.#hasDetails = true;
-    if (this.#baseIndent === 0) this.#baseIndent = line.indent;
-    if (line.indent > this.#baseIndent) {
+    const { text } = line;
+    if (text.startsWith('ACSC')) {
+      this.#addAcsLine(line);
+      return;
+    }
+    if (this.#section !== 'none' && !isCapabilityLine(text) && !text.startsWith('Kernel ')) {
       this.#addDeeper(line);
       return;
     }
@@ -68,29 +93,41 @@ export class FunctionText {
     this.#addAttribute(line);
   }
 
-  /** The facts, with conclusions from what the text did not list. */
+  /**
+   * The facts. When lines were seen that `lspci -v` prints for every device, and their end, then the device has no
+   * capability that is not listed.
+   */
   finish(): RawFunction {
     const facts = this.#facts;
-    facts.barsShown = this.#hasDetails;
-    const listed = facts.capabilities.length > 0 && !this.#capabilitiesHidden;
-    const noList = this.#hasDetails && !this.#capabilitiesHidden && facts.capabilities.length === 0;
-    if (listed || noList) {
+    facts.bars = this.#bars;
+    facts.windows = this.#windows;
+    facts.capabilities = this.#capabilities;
+    facts.barsShown = this.#hasRegisters;
+    const missing = this.#capabilitiesClaimed && this.#capabilities.length === 0;
+    const listed = this.#hasRegisters && this.#isClosed && !this.#capabilitiesHidden && !missing;
+    if (listed) {
       if (facts.pcieType === 'unknown' && !facts.capabilities.some((cap) => cap.name.startsWith('Express'))) {
         facts.pcieType = null;
       }
       facts.pm ??= false;
       facts.ats ??= false;
+      if (facts.pcieType === null) facts.flr ??= false;
     }
-    if (this.#acsCap !== null && this.#acsCtrl !== null) facts.acs = { cap: this.#acsCap, ctrl: this.#acsCtrl };
-    else if (!facts.acsListed && (listed || noList)) facts.acs = null;
-    if (facts.pcieType === null && (listed || noList)) facts.flr ??= false;
+    this.#concludeAcs(listed);
     return facts;
+  }
+
+  #concludeAcs(listed: boolean): void {
+    const facts = this.#facts;
+    if (this.#acsCap !== null && this.#acsCtrl !== null) facts.acs = { cap: this.#acsCap, ctrl: this.#acsCtrl };
+    else if (this.#acsCtrl !== null) facts.acsControlIfAny = this.#acsCtrl;
+    else if (!facts.acsListed && listed) facts.acs = null;
   }
 
   #addAttribute(line: LogicalLine): void {
     const { text } = line;
     if (isCapabilityLine(text)) this.#addCapability(line);
-    else if (isBarLine(text)) this.#facts.bars = [...this.#facts.bars, parseBarLine(line)];
+    else if (isBarLine(text)) this.#addBar(line);
     else if (isRomLine(text)) this.#facts.rom = parseRomLine(line);
     else if (isBusLine(text)) this.#facts.bus = parseBusLine(line);
     else if (isWindowLine(text)) this.#addWindow(line);
@@ -99,6 +136,9 @@ export class FunctionText {
 
   #addSimple(text: string): void {
     if (text.startsWith('Control: ')) this.#facts.command = commandOf(text);
+    if (text.startsWith('Control: ') || text.startsWith('Flags: ')) this.#hasRegisters = true;
+    if (text.startsWith('Kernel ')) this.#isClosed = true;
+    if (STATUS_PATTERN.test(text)) this.#capabilitiesClaimed = true;
     const group = GROUP_PATTERN.exec(text)?.[1];
     if (group !== undefined) this.#facts.iommuGroup = Number(group);
     const node = NUMA_PATTERN.exec(text)?.[1];
@@ -109,7 +149,12 @@ export class FunctionText {
 
   #addWindow(line: LogicalLine): void {
     const window = parseWindowLine(line);
-    if (window !== null) this.#facts.windows = [...this.#facts.windows, window];
+    if (window !== null && this.#windows.length < MAX_WINDOWS) this.#windows.push(window);
+  }
+
+  #addBar(line: LogicalLine): void {
+    const bar = parseBarLine(line);
+    if (this.#bars.length < MAX_BARS) this.#bars.push(bar);
   }
 
   #addCapability(line: LogicalLine): void {
@@ -120,7 +165,7 @@ export class FunctionText {
       return;
     }
     const facts = this.#facts;
-    facts.capabilities = [...facts.capabilities, capability];
+    if (this.#capabilities.length < MAX_CAPABILITIES) this.#capabilities.push(capability);
     const { name } = capability;
     const type = expressType(name);
     const msix = MSIX_PATTERN.exec(name)?.[1];
@@ -129,10 +174,8 @@ export class FunctionText {
       this.#section = 'express';
     } else if (name.startsWith('Power Management')) facts.pm = true;
     else if (name.startsWith('Address Translation Service')) facts.ats = true;
-    else if (name.startsWith('Access Control Services')) {
-      facts.acsListed = true;
-      this.#section = 'acs';
-    } else if (name.startsWith('Single Root I/O Virtualization')) this.#section = 'sriov';
+    else if (name.startsWith('Access Control Services')) facts.acsListed = true;
+    else if (name.startsWith('Single Root I/O Virtualization')) this.#section = 'sriov';
     else if (name.startsWith('PCI Advanced Features')) this.#section = 'advanced-features';
     else if (msix !== undefined) {
       facts.msix = { vectors: Number(msix), tableBar: null, tableOffset: null };
@@ -144,10 +187,6 @@ export class FunctionText {
     switch (this.#section) {
       case 'express':
         this.#addExpressLine(line.text);
-        break;
-      case 'acs':
-        if (line.text.startsWith('ACSCap:')) this.#acsCap = parseAcsFlags(line);
-        else if (line.text.startsWith('ACSCtl:')) this.#acsCtrl = parseAcsFlags(line);
         break;
       case 'sriov':
         this.#facts.sriov = addSriovLine(this.#facts.sriov, line.text);
@@ -165,6 +204,12 @@ export class FunctionText {
       case 'none':
         break;
     }
+  }
+
+  /** No other lines start like these, so they are read without the line of their capability too (`lspci | grep ACS`). */
+  #addAcsLine(line: LogicalLine): void {
+    if (line.text.startsWith('ACSCap:')) this.#acsCap = parseAcsFlags(line);
+    else if (line.text.startsWith('ACSCtl:')) this.#acsCtrl = parseAcsFlags(line);
   }
 
   /**

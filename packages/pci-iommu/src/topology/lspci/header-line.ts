@@ -1,14 +1,14 @@
 import { type Bdf, formatBdf, tryParseBdf } from '../bdf.ts';
 import { TopologyError } from '../topology-error.ts';
-import { classOfName } from './class-names.ts';
 import type { LogicalLine } from './logical-lines.ts';
-import { vendorOfName } from './vendor-names.ts';
+import { classOfName, idsOfNames } from './named-ids.ts';
 
 /** What the first line of a device tells. */
 export interface HeaderFacts {
   readonly bdf: Bdf;
   readonly vendor: number | null;
   readonly device: number | null;
+  readonly idsByName: boolean;
   readonly class: number | null;
   readonly className: string;
   readonly deviceName: string;
@@ -17,9 +17,9 @@ export interface HeaderFacts {
 
 const NUMERIC_PATTERN = /^(?:Class )?([0-9a-f]{4}): ([0-9a-f]{4}):([0-9a-f]{4})\b/iu;
 const NAMED_PATTERN = /^(.+?)(?: \[([0-9a-f]{4})\])?: (.*)$/iu;
-const IDS_PATTERN = /\s*\[([0-9a-f]{4}):([0-9a-f]{4})\]/iu;
-const REVISION_PATTERN = /\s*\(rev ([0-9a-f]{2})\)/iu;
-const PROG_IF_PATTERN = /\s*\(prog-if ([0-9a-f]{2})[^)]*\)?/iu;
+const IDS_PATTERN = / ?\[([0-9a-f]{4}):([0-9a-f]{4})\]/iu;
+const REVISION_PATTERN = / ?\(rev ([0-9a-f]{2})\)/iu;
+const PROG_IF_PATTERN = / ?\(prog-if ([0-9a-f]{2})[^)]*\)?/iu;
 const UNNAMED_DEVICE_PATTERN = /^(.*) Device ([0-9a-f]{4})$/iu;
 
 /**
@@ -47,6 +47,7 @@ export function parseHeaderLine(line: LogicalLine): HeaderFacts {
       bdf,
       vendor: hexOf(numeric[2]),
       device: hexOf(numeric[3]),
+      idsByName: false,
       class: withProgIf(hexOf(numeric[1]), progIf),
       className: '',
       deviceName: '',
@@ -65,6 +66,7 @@ export function parseHeaderLine(line: LogicalLine): HeaderFacts {
     bdf,
     vendor: ids.vendor,
     device: ids.device,
+    idsByName: ids.byName,
     class: withProgIf(hexOf(named[2]) ?? classOfName(className), progIf),
     className,
     deviceName: ids.name,
@@ -72,13 +74,24 @@ export function parseHeaderLine(line: LogicalLine): HeaderFacts {
   };
 }
 
+/** What names tell of a function's ids. */
+export interface NamedFunction {
+  readonly vendor: number | null;
+  readonly device: number | null;
+  /** The names as spelt. */
+  readonly name: string;
+  /** Whether the device id was looked up by its name. */
+  readonly byName: boolean;
+}
+
 /** Ids from `Vendor Name Device Name [vvvv:dddd]`; without the brackets, what the names alone prove. */
-export function namedIds(text: string): { vendor: number | null; device: number | null; name: string } {
+export function namedIds(text: string): NamedFunction {
   const ids = IDS_PATTERN.exec(text);
   const name = text.replace(IDS_PATTERN, '').trim();
-  if (ids !== null) return { vendor: hexOf(ids[1]), device: hexOf(ids[2]), name };
-  const unnamed = UNNAMED_DEVICE_PATTERN.exec(name);
-  return { vendor: vendorOfName(name), device: hexOf(unnamed?.[2]), name };
+  if (ids !== null) return { vendor: hexOf(ids[1]), device: hexOf(ids[2]), name, byName: false };
+  const named = idsOfNames(name);
+  const unnamed = named.device === null ? hexOf(UNNAMED_DEVICE_PATTERN.exec(name)?.[2]) : null;
+  return { vendor: named.vendor, device: unnamed ?? named.device, name, byName: named.device !== null };
 }
 
 function withProgIf(classCode: number | null, progIf: number | null): number | null {

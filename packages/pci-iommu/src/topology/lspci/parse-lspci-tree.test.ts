@@ -50,4 +50,20 @@ describe('lspci -t', () => {
       /line 2: expected 02.0 below a bus such as \[0000:00\]/u,
     );
   });
+
+  test('a drawing that a mail moved, marked and wrapped', () => {
+    const functions = parseLspciTree(`>     +-[0000:e2]-+-00.0  Intel Corporation Device 09a2
+>      |           +-00.1  Intel Corporation Device 09a4
+>      |          * \\-02.0-[e3-e5]*----00.0-[e4-e5]----00.0-[e5]----00.0
+>      Advanced Micro Devices, Inc. [AMD/ATI]
+`);
+    expect(functions.map((fn) => [fn.bdf, fn.vendor, fn.bus?.subordinate])).toEqual([
+      ['0000:e2:00.0', 0x8086, undefined],
+      ['0000:e2:00.1', 0x8086, undefined],
+      ['0000:e2:02.0', null, 0xe5],
+      ['0000:e3:00.0', null, 0xe5],
+      ['0000:e4:00.0', null, 0xe5],
+      ['0000:e5:00.0', 0x1002, undefined],
+    ]);
+  });
 });

@@ -106,6 +106,7 @@ describe('lspci in words', () => {
 
   test('a bridge', () => {
     const fn = only(`00:01.0 PCI bridge: X
+	Control: I/O+ Mem+ BusMaster+
 	Bus: primary=00, secondary=01, subordinate=13, sec-latency=0
 	I/O behind bridge: [disabled] [16-bit]
 	Memory behind bridge: df000000-df2fffff [size=3M] [32-bit]
@@ -113,6 +114,7 @@ describe('lspci in words', () => {
 	Capabilities: [a0] Express (v2) Root Port (Slot+), MSI 00
 		DevCap:	MaxPayload 256 bytes
 		DevCtl:	CorrErr+
+
 `);
     expect(fn.bus).toEqual({ primary: 0, secondary: 1, subordinate: 0x13 });
     expect(fn.windows).toHaveLength(2);
@@ -152,18 +154,63 @@ describe('lspci in words', () => {
   });
 
   test('a function without capabilities has no ACS and is not PCIe', () => {
-    const fn = only('00:14.0 SMBus: X\n\tControl: I/O+ Mem+ BusMaster-\n\tStatus: Cap-\n');
+    const fn = only('00:14.0 SMBus: X\n\tControl: I/O+ Mem+ BusMaster-\n\tStatus: Cap-\n\n');
     expect(fn).toMatchObject({ acs: null, pcieType: null, flr: false, pm: false, command: 0x3 });
   });
 
   test('advanced features bring function level reset to functions that are not PCIe', () => {
     const fn = only(`00:1d.0 USB controller: X
+	Flags: medium devsel, IRQ 23
 	Capabilities: [98] PCI Advanced Features
 		AFCap: TP+ FLR+
 		AFCtrl: FLR-
 		AFStatus: TP-
+
 `);
     expect(fn).toMatchObject({ flr: true, pcieType: null });
+  });
+
+  test('a listing that is cut, or of which a filter left some lines, does not prove that a capability is absent', () => {
+    const whole =
+      '00:14.0 SMBus: X\n\tControl: I/O+ Mem+ BusMaster-\n\tCapabilities: [40] Power Management version 3\n';
+    expect(only(`${whole}\n`)).toMatchObject({ acs: null, pcieType: null });
+    expect(only(whole)).toMatchObject({ acs: 'unknown', pcieType: 'unknown', pm: true, ats: null });
+    const filtered = '00:14.0 SMBus: X\n\tCapabilities: [40] Power Management version 3\n\n';
+    expect(only(filtered)).toMatchObject({ acs: 'unknown', pcieType: 'unknown' });
+    expect(only('00:14.0 SMBus: X\n\tControl: I/O+\n\tStatus: Cap+ 66MHz-\n\n')).toMatchObject({ acs: 'unknown' });
+  });
+
+  test('ACS lines that a filter left', () => {
+    const words = 'SrcValid+ TransBlk- ReqRedir+ CmpltRedir- UpstreamFwd- EgressCtrl- DirectTrans-';
+    expect(only(`00:01.0 PCI bridge: X\n\t\tACSCap: ${words}\n\t\tACSCtl: ${words}\n`).acs).toEqual({
+      cap: 5,
+      ctrl: 5,
+    });
+    expect(only(`00:01.0 PCI bridge: X\n\t\tACSCtl: ${words}\n`)).toMatchObject({
+      acs: 'unknown',
+      acsControlIfAny: 5,
+    });
+  });
+
+  test('lines that a filter left belong to the device that the command selects', () => {
+    const { functions } = parseLspci(
+      '# lspci -vvv -s 01:00.0 | grep VF\n\tInitial VFs: 8, Total VFs: 8, Number of VFs: 0, X\n\tCapabilities: [180 v1] Single Root I/O Virtualization (SR-IOV)\n\t\tInitial VFs: 8, Total VFs: 8, Number of VFs: 2, X\n',
+    );
+    expect(functions.map(({ bdf, line, sriov }) => [bdf, line, sriov?.numVfs])).toEqual([['0000:01:00.0', 1, 2]]);
+  });
+
+  test('of two listings of a function the one that tells more is kept', () => {
+    const { functions, warnings } = parseLspci(`00:01.0 PCI bridge: X
+	Flags: bus master, NUMA node 1
+	Capabilities: <access denied>
+
+00:01.0 PCI bridge: X
+	Control: I/O+ Mem+ BusMaster+
+	Capabilities: [40] Express (v2) Root Port (Slot+), MSI 00
+
+`);
+    expect(functions).toMatchObject([{ line: 1, numaNode: 1, pcieType: 4, acs: null }]);
+    expect(warnings).toEqual([{ line: 5, text: '0000:00:01.0: listed again; what this one tells more is taken' }]);
   });
 
   test('unknown lines are left alone, a second listing of a function is left out with a warning', () => {
@@ -210,9 +257,22 @@ describe('lspci in bytes', () => {
     expect(fn.config).toEqual(bytes);
   });
 
-  test('bytes win over words', () => {
-    const fn = only(`00:1c.0 VGA compatible controller [0300]: Nobody Widget [10de:0001]\n${hexOf(bytes)}\n`);
-    expect(fn).toMatchObject({ vendor: 0x8086, device: 0x9d10, class: 0x060400 });
+  test('bytes win over words, and every difference is told', () => {
+    const text = `00:1c.0 VGA compatible controller [0300]: Nobody Widget [10de:0001]\n${hexOf(bytes)}\n`;
+    expect(only(text)).toMatchObject({ vendor: 0x8086, device: 0x9d10, class: 0x060400 });
+    expect(parseLspci(text).warnings).toEqual([
+      { line: 1, text: '0000:00:1c.0: vendor is 0x10de in words, 0x8086 in bytes; the bytes are taken' },
+      { line: 1, text: '0000:00:1c.0: device is 0x1 in words, 0x9d10 in bytes; the bytes are taken' },
+      { line: 1, text: '0000:00:1c.0: class is 0x300 in words, 0x604 in bytes; the bytes are taken' },
+    ]);
+  });
+
+  test('bytes of a device that did not answer are left out', () => {
+    const text = `00:1c.0 PCI bridge: Nobody Widget\n${hexOf(new Uint8Array(64).fill(0xff))}\n`;
+    expect(only(text)).toMatchObject({ vendor: null, class: 0x060400, config: null });
+    expect(parseLspci(text).warnings).toEqual([
+      { line: 1, text: '0000:00:1c.0: config space reads all ones, the bytes are left out' },
+    ]);
   });
 
   test('a dump that follows later is joined to the words', () => {

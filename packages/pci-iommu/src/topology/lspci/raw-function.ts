@@ -62,6 +62,8 @@ export interface RawFunction {
   readonly line: number;
   readonly vendor: number | null;
   readonly device: number | null;
+  /** Whether the ids were looked up by names. */
+  readonly idsByName: boolean;
   /** Class, subclass and programming interface; `null` when not shown. */
   readonly class: number | null;
   readonly className: string;
@@ -109,6 +111,7 @@ export function unknownFunction(bdf: Bdf, line: number): RawFunction {
     line,
     vendor: null,
     device: null,
+    idsByName: false,
     class: null,
     className: '',
     deviceName: '',

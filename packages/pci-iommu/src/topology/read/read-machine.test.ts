@@ -11,7 +11,7 @@ describe('one entry for what people have', () => {
 
   test('output of lspci, with the groups it lists and what it does not tell', () => {
     const reading = readMachine(
-      '00:00.0 Host bridge [0600]: Intel Corporation X [8086:1234]\n\tStatus: Cap-\n\tIOMMU group: 3\n\n00:02.0 VGA compatible controller: X\n',
+      '00:00.0 Host bridge [0600]: Intel Corporation X [8086:1234]\n\tFlags: fast devsel\n\tIOMMU group: 3\n\n00:02.0 VGA compatible controller: X\n',
       { name: 'box' },
     );
     expect(reading.source).toEqual({ name: 'box', format: 'lspci' });
