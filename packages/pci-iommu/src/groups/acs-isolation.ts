@@ -1,4 +1,4 @@
-import { AcsBit, PcieType, type Topology, type TopologyFunction } from '../topology/index.ts';
+import { ACS_FLAG_NAMES, AcsBit, PcieType, type Topology, type TopologyFunction } from '../topology/index.ts';
 import { ACS_QUIRKS, type AcsQuirkRow, chipIsolation, PORT_ISOLATION } from './acs-quirks.ts';
 import type { AcsSetup } from './acs-setup.ts';
 import { acsStateOf, type KernelAcs } from './acs-state.ts';
@@ -41,6 +41,19 @@ export class IsolationTest {
       this.#answers.set(fn, answer);
     }
     return answer;
+  }
+
+  /** Why a function does not isolate, as part of a sentence after its name. */
+  whyNot(fn: TopologyFunction): string {
+    if (this.isolates(fn) === 'unknown') return 'may not isolate: its ACS is not known';
+    if (fn.pcieType === null) return 'does not isolate: it is no PCIe function';
+    if (isIntelPchPort(fn) === true) return 'does not isolate: the registers of its chipset that could are not enabled';
+    const word = this.#acs.standardControl(fn);
+    if (word === null)
+      return `does not isolate: it has no ACS${isMultifunction(fn) ? ' and others share its device' : ''}`;
+    const missing = REQUIRED & (this.#acs.capability(fn) ?? REQUIRED) & ~word.value;
+    const names = ACS_FLAG_NAMES.filter((_name, bit) => (missing & (1 << bit)) !== 0);
+    return names.length === 0 ? 'does not isolate: its kind never does' : `does not isolate: ${names.join(', ')} off`;
   }
 
   /** The answer of the first row that is the function's; without one, that of its type. @kernel pci_dev_specific_acs_enabled */

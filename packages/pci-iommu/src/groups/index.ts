@@ -5,4 +5,5 @@ export { acsStateOf, type KernelAcs } from './acs-state.ts';
 export type { AcsWord } from './acs-word.ts';
 export { type ConfigAcsEntry, parseConfigAcs } from './config-acs.ts';
 export { type DevicePattern, parseDevicePattern } from './device-pattern.ts';
-export { type IommuGroup, iommuGroups } from './iommu-groups.ts';
+export { type GroupDifference, groupDifferences } from './group-differences.ts';
+export { type GroupJoin, type IommuGroup, iommuGroups } from './iommu-groups.ts';

@@ -61,16 +61,23 @@ function judge(topology: Topology, provider: TopologyFunction, client: TopologyF
   if (redirected.answer === true && host.answer !== 'unknown') {
     return { type: host.answer ? 'THRU_HOST_BRIDGE' : 'NOT_SUPPORTED', ...base, because, restsOn: [] };
   }
-  return { type: 'UNKNOWN', ...base, because, restsOn: [...redirected.restsOn, ...host.restsOn] };
+  return { type: 'UNKNOWN', ...base, because, restsOn: [...new Set([...redirected.restsOn, ...host.restsOn])] };
 }
 
 /** Whether the traffic goes up to the host bridge. */
-function redirection({ common, hops }: P2pPath): Judgement {
-  if (common === null) return { answer: true, because: 'they share no bridge', restsOn: [] };
-  const sure = hops.filter(({ redirects }) => redirects === true);
+function redirection({ common, unplaced, hops }: P2pPath): Judgement {
+  if (common === null && unplaced.length === 0) return { answer: true, because: 'they share no bridge', restsOn: [] };
+  const sure = hops.filter(({ counts, redirects }) => counts && redirects === true);
   if (sure.length > 0) {
     const names = sure.map((hop) => `${redirectName(hop)} on ${hop.function.bdf}`);
     return { answer: true, because: `${listed(names)} ${sure.length > 1 ? 'send' : 'sends'} it up`, restsOn: [] };
+  }
+  if (common === null) {
+    return {
+      answer: 'unknown',
+      because: `it is not known which bridge is above bus ${unplaced.join(' and ')}`,
+      restsOn: unplaced.map((name) => `the bridge above bus ${name}`),
+    };
   }
   const open = hops.filter(({ redirects }) => redirects === 'unknown').map((hop) => hop.function.bdf);
   if (open.length > 0) {

@@ -26,6 +26,8 @@ export function judgeHostBridges(
 ): Judgement {
   const cpu = judgeCpu(topology.description.cpu);
   if (cpu.answer === true) return cpu;
+  if (provider.hostBridge.assumed || client.hostBridge.assumed)
+    return judgeUnplaced(topology, provider, client, list, cpu);
   const same = provider.hostBridge === client.hostBridge;
   const bridges = same ? [provider.hostBridge] : [provider.hostBridge, client.hostBridge];
   const listed = bridges.map((bridge) => judgeBridge(topology, bridge, same, list));
@@ -38,6 +40,28 @@ export function judgeHostBridges(
   const because = `${bridge.because} and ${cpu.because}`;
   if (refused !== undefined) return { answer: cpu.answer, because, restsOn: cpu.restsOn };
   return { answer: 'unknown', because, restsOn: [...open.flatMap(({ restsOn }) => restsOn), ...cpu.restsOn] };
+}
+
+/** Where a tree is attached is not told: only the other tree's host bridge can decide, by being on no list at all. */
+function judgeUnplaced(
+  topology: Topology,
+  provider: TopologyFunction,
+  client: TopologyFunction,
+  list: readonly WhitelistRow[],
+  cpu: Judgement,
+): Judgement {
+  const bridges = [...new Set([provider.hostBridge, client.hostBridge])];
+  const placed = bridges.filter(({ assumed }) => !assumed).map((bridge) => judgeBridge(topology, bridge, true, list));
+  const refused = placed.find(({ answer }) => answer === false);
+  if (refused !== undefined) {
+    return { answer: cpu.answer, because: `${refused.because} and ${cpu.because}`, restsOn: cpu.restsOn };
+  }
+  const places = bridges.filter(({ assumed }) => assumed).map(({ name }) => name);
+  return {
+    answer: 'unknown',
+    because: `it is not known which host bridge is above bus ${places.join(' and ')}, and ${cpu.because}`,
+    restsOn: [...places.map((name) => `the bridge above bus ${name}`), ...cpu.restsOn],
+  };
 }
 
 function judgeCpu({ vendor, family }: CpuDescription): Judgement {

@@ -19,6 +19,8 @@ export interface P2pHop {
 /** The way between two functions: up from the provider, down to the client. */
 export interface P2pPath {
   readonly common: TopologyFunction | null;
+  /** Without a common bridge: root buses of the two that may be behind any bridge, for the description shows none that leads there. */
+  readonly unplaced: readonly string[];
   readonly distance: number;
   readonly hops: readonly P2pHop[];
 }
@@ -36,8 +38,10 @@ export function p2pPath(
   const above = common === null ? up.length : up.indexOf(common) + 1;
   const below = common === null ? down.length : down.indexOf(common);
   const steps = [...up.slice(0, above), ...down.slice(0, below).toReversed()];
+  const roots = [...new Set([provider.hostBridge, client.hostBridge])];
   return {
     common,
+    unplaced: common === null ? roots.filter(({ assumed }) => assumed).map(({ name }) => name) : [],
     distance: common === null ? up.length + down.length : above - 1 + below,
     hops: steps.map((fn) => {
       const redirects = acs.redirection(fn);
@@ -47,8 +51,8 @@ export function p2pPath(
         kind: fn.kind,
         acs: flagsOf(fn, acs),
         redirects,
-        counts: common !== null,
-        decides: common !== null && redirects !== false,
+        counts: common !== null || fn.hostBridge.assumed,
+        decides: (common !== null || fn.hostBridge.assumed) && redirects !== false,
       };
     }),
   };
