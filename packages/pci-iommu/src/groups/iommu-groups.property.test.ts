@@ -2,7 +2,7 @@ import { propertyRuns } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type AcsKnowledge, type FunctionDescription, type MachineDescription, Topology } from '../topology/index.ts';
-import { NODE, type NodeName, twoRootMachine } from '../topology/test-machine.ts';
+import { type NodeName, twoRootMachine } from '../topology/test-machine.ts';
 import { randomMachine } from '../topology/test-random-machine.ts';
 import { type IommuGroup, iommuGroups } from './index.ts';
 import { partitionOf } from './test-listings.ts';

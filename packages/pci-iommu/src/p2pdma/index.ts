@@ -5,4 +5,5 @@ export { HOST_BRIDGE_WHITELIST, type WhitelistRow, whitelistWithout } from './ho
 export { P2pMapType, p2pMapTypeName } from './map-type.ts';
 export type { P2pHop } from './p2p-path.ts';
 export type { P2pSetup, P2pVerdict } from './p2p-setup.ts';
+export { numaNodeOf, type TopologyClass, topologyClass } from './topology-class.ts';
 export { P2pdma, type P2pdmaOptions, type P2pClient, type P2pProvider } from './p2pdma.ts';
