@@ -3,6 +3,7 @@ import type { Machine } from '@dmabuf-emu/shm';
 import { Access, ConfigSpace, FunctionFlag, FunctionReset } from '../config-space/index.ts';
 import { FunctionStruct, VirtualState } from '../config-space/function-state.ts';
 import { DmaPort } from '../dma/index.ts';
+import type { IommuGroup } from '../groups/index.ts';
 import type { DmaDevice, IommuDomain } from '../iommu/index.ts';
 import {
   type AcsRegisters,
@@ -113,6 +114,20 @@ export class PciFunction implements DmaDevice {
    */
   attachDomain(domain: IommuDomain | null): void {
     this.system.domains.attach(this.topology, domain);
+  }
+
+  /**
+   * Attaches the functions of this one's group to a domain, or, with `null`, to their default domain again.
+   * @kernel iommu_attach_group, iommu_detach_group
+   * @throws KernelError EBUSY when one of them is attached to a domain that somebody else brought
+   */
+  attachGroup(domain: IommuDomain | null): void {
+    this.system.domains.attachGroup(this.topology, domain);
+  }
+
+  /** The functions that the IOMMU cannot keep apart from this one, it too; `null` when no IOMMU sees it. */
+  get iommuGroup(): IommuGroup | null {
+    return this.system.groupOf(this.topology);
   }
 
   /** Attaches the function to the domain that lets nothing pass. */

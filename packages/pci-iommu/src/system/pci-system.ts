@@ -3,7 +3,7 @@ import { atomicAdd, KernelError, type Machine, UsageError } from '@dmabuf-emu/sh
 import { PciCommand } from '../config-space/index.ts';
 import { configSpaceAt, FunctionStruct, functionStates } from '../config-space/function-state.ts';
 import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
-import { acsStateOf, type KernelAcs } from '../groups/index.ts';
+import { acsStateOf, type IommuGroup, iommuGroups, type KernelAcs } from '../groups/index.ts';
 import { type DomainOptions, installFlushTimer, IommuDomain } from '../iommu/index.ts';
 import {
   layOutMemory,
@@ -59,6 +59,8 @@ export class PciSystem implements DmaBus {
   readonly checks: boolean;
   readonly #routeEpoch: number;
   readonly #states: number;
+  #groups: readonly IommuGroup[] | null = null;
+  #groupByFunction: Map<TopologyFunction, IommuGroup> | null = null;
 
   private constructor(machine: Machine, config: PciConfig) {
     this.machine = machine;
@@ -74,11 +76,11 @@ export class PciSystem implements DmaBus {
     this.domains = new Domains({
       machine,
       map: this.memory.map,
-      iommu: config.iommu,
       strict: config.strict,
       flushQueue: config.flushQueue,
       iotlb: config.iotlb,
       stateOf: (fn) => this.stateOf(fn),
+      groupOf: (fn) => this.groupOf(fn)?.functions ?? [],
     });
     this.router = new Router(
       this.topology,
@@ -133,6 +135,17 @@ export class PciSystem implements DmaBus {
   /** The function behind a device; `null` for a device that is not on PCI. */
   functionOfDevice(device: Device): PciFunction | null {
     return device.kind === 'pci' ? (this.functions[device.busIndex] ?? null) : null;
+  }
+
+  /** The groups of functions that the IOMMU cannot keep apart, as ACS was set up at boot; none without an IOMMU. */
+  get groups(): readonly IommuGroup[] {
+    return (this.#groups ??= iommuGroups(this.topology, this.config));
+  }
+
+  /** The group of a function; `null` when no IOMMU sees it. @kernel iommu_group_get */
+  groupOf(fn: TopologyFunction): IommuGroup | null {
+    this.#groupByFunction ??= new Map(this.groups.flatMap((group) => group.functions.map((of) => [of, group])));
+    return this.#groupByFunction.get(fn) ?? null;
   }
 
   /** A domain for somebody who fills it by himself. @kernel iommu_paging_domain_alloc @throws KernelError ENOMEM, EINVAL */
