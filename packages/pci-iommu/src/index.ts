@@ -1,6 +1,7 @@
 export * from './config-space/index.ts';
 export * from './dma/index.ts';
 export * from './groups/index.ts';
+export * from './interrupts/index.ts';
 export * from './iommu/index.ts';
 export * from './mapping/index.ts';
 export * from './memory/index.ts';

@@ -12,4 +12,6 @@ export interface ConfigHooks {
   readonly interruptsChanged: () => void;
   /** A reset cleared the function's registers. */
   readonly cleared: () => void;
+  /** The kernel wrote the registers back after a reset. */
+  readonly restored: () => void;
 }

@@ -82,6 +82,13 @@ export class ConfigSpace {
     });
   }
 
+  /** What a register is at start: right at any time for one that cannot be written. */
+  initial(offset: number, size: 1 | 2 | 4): number {
+    let value = 0;
+    for (let i = size - 1; i >= 0; i--) value = value * 256 + (this.layout.bytes[offset + i] ?? 0);
+    return value;
+  }
+
   /** Offset of a capability by the layout; 0 when the function has none. Answers always, unlike {@link findCapability}. */
   capabilityAt(id: number): number {
     return this.layout.capabilities.find((place) => !place.extended && place.id === id)?.at ?? 0;
@@ -240,6 +247,11 @@ export class ConfigSpace {
     this.#registers.replace(offset, this.layout.writable.get(offset) ?? 0, value);
   }
 
+  /** Everything that was saved is back. */
+  restored(): void {
+    this.#hooks.restored();
+  }
+
   /** Runs `fn`, which changes the function's registers, with the registers locked; then tells what that means for others. */
   change(fn: () => void): void {
     const { mem } = this.#machine;
@@ -297,7 +309,7 @@ export class ConfigSpace {
       if (effect === 'power') this.#wake(before, value & bits, bits);
       if (effect === 'pri') this.#pageRequests(offset, value & mask);
     });
-    if (effect !== undefined) this.#act(effect, value & mask);
+    if (effect !== undefined) this.#act(effect, before, value & mask);
   }
 
   /** Of the bits that can be written, those that can be at the moment. */
@@ -327,10 +339,11 @@ export class ConfigSpace {
   }
 
   /** What a write does beside changing bits. @param written - the bits written, those of other bytes 0 */
-  #act(effect: RegisterEffect, written: number): void {
+  #act(effect: RegisterEffect, before: number, written: number): void {
     switch (effect) {
       case 'command':
-        return this.#hooks.interruptsChanged();
+        if ((before & ~this.command & PciCommand.INTX_DISABLE) !== 0) this.#hooks.interruptsChanged();
+        return;
       case 'flr':
         if (this.fn.description.flr && (written & EXP_DEVCTL_FLR) !== 0) this.#hooks.flr();
         return;

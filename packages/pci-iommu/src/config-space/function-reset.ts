@@ -78,6 +78,7 @@ export class FunctionReset {
       F.savedValid.store(mem, this.#p, 0);
     });
     this.config.powerState = PowerState.D0;
+    this.config.restored();
   }
 
   /**

@@ -17,6 +17,9 @@ export const FunctionStruct = struct('pci_function', {
   virtualState: i32(),
   /** INTx is asserted by the device. */
   intx: i32(),
+  /** The kind of interrupts that a driver enabled, 0 for none; the first of its vectors. */
+  irqKind: i32(),
+  irqs: ref(),
   /** Sums up the above for whoever accesses the function: bits of {@link Access}. */
   access: i32(),
   resets: i32(),

@@ -54,6 +54,7 @@ export function testConfig(
     sriovChanged: () => {},
     interruptsChanged: () => {},
     cleared: () => {},
+    restored: () => {},
   });
   const reset: FunctionReset = new FunctionReset(machine, config, p, fn.description.flr ? ['flr'] : []);
   config.initialise(command, fn.acs !== null && fn.acs !== 'unknown' ? fn.acs.ctrl : null);

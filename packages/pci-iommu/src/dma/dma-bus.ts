@@ -1,5 +1,6 @@
 import type { Machine } from '@dmabuf-emu/shm';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
+import type { InterruptController } from '../interrupts/index.ts';
 import type { PatternTable } from '../memory/pattern.ts';
 import type { PhysicalMemory } from '../memory/physical-memory.ts';
 import type { Topology, TopologyFunction } from '../topology/index.ts';
@@ -19,6 +20,8 @@ export interface DmaBus {
   readonly faults: FaultLog;
   readonly grants: GrantTable;
   readonly patterns: PatternTable;
+  /** Where writes of interrupt messages go. */
+  readonly interrupts: InterruptController;
   /** Whether accesses are checked for what hardware would let pass: stale translations, revoked mappings, free RAM. */
   readonly checks: boolean;
   /** Bits of `Access` of a function at this moment. */

@@ -1,5 +1,6 @@
 import { type Mem, syncPoint } from '@dmabuf-emu/shm';
 import { fillRuns, gatherRuns, readRuns, scatterRuns, writeRuns } from '../memory/move-runs.ts';
+import { isMessageAddress } from '../interrupts/message-window.ts';
 import type { PatternMismatch, PatternRange } from '../memory/pattern.ts';
 import type { TopologyFunction } from '../topology/index.ts';
 import type { DmaBus } from './dma-bus.ts';
@@ -84,6 +85,7 @@ export class DmaPort {
 
   /** {@link write} that returns the bytes written. */
   tryWrite(address: number, bytes: Uint8Array): number {
+    if (isMessageAddress(address)) return this.#message(address, bytes);
     return this.#each(address, bytes.length, true, (done, got) => {
       writeRuns(this.#mem, this.#resolver.runs, bytes.subarray(done, done + got));
     });
@@ -91,6 +93,7 @@ export class DmaPort {
 
   /** Writes `length` bytes from a byte offset of the arena. @throws DmaFault */
   writeFrom(address: number, from: number, length: number): number {
+    if (isMessageAddress(address)) return this.#all(this.#message(address, this.#mem.read(from, length)));
     let done = 0;
     do {
       const got = this.#begin(address + done, length - done, true);
@@ -108,6 +111,10 @@ export class DmaPort {
 
   /** {@link copy} that returns the bytes copied. */
   tryCopy(dst: number, src: number, length: number): number {
+    if (isMessageAddress(dst)) {
+      const bytes = new Uint8Array(length);
+      return this.tryReadInto(src, bytes) === length ? this.#message(dst, bytes) : 0;
+    }
     let done = 0;
     do {
       syncPoint('dma.resolve');
@@ -156,6 +163,18 @@ export class DmaPort {
       }),
     );
     return mismatch;
+  }
+
+  /** A write to the window of interrupt messages: behind all writes before it, as it goes the same way. Returns its length. */
+  #message(address: number, bytes: Uint8Array): number {
+    syncPoint('dma.message');
+    const passes = this.#resolver.passesMessage(address, bytes.length);
+    this.fault = this.#resolver.fault;
+    const data = bytes.reduceRight((value, byte) => value * 256 + byte, 0);
+    if (passes) this.#bus.interrupts.deliver(address, data);
+    const moved = passes ? bytes.length : 0;
+    this.#trace(true, moved);
+    return moved;
   }
 
   /** Runs `fn` on each resolved piece of an access until a fault. Returns the bytes resolved. */

@@ -2,6 +2,7 @@ import { Access, AerBit } from '../config-space/index.ts';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
 import { entryFrame } from '../iommu/table-entry.ts';
 import { IommuProt } from '../iommu/prot.ts';
+import { MESSAGE_BYTES } from '../interrupts/message-window.ts';
 import { barOf } from '../memory/memory-map.ts';
 import type { BarRange, MemoryRegion } from '../memory/memory-region.ts';
 import { PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
@@ -33,6 +34,9 @@ export class Resolver {
   /** The domain of the access, and how often its flush queue was flushed when it began. */
   #domain: IommuDomain | null = null;
   #flushes = 0;
+
+  /** Bytes of this access that somebody watches. */
+  #watched: { readonly paddr: number; readonly bytes: number } | null = null;
 
   #walk: WalkState | null = null;
 
@@ -87,11 +91,30 @@ export class Resolver {
     return walk.runs.total;
   }
 
+  /** Whether an interrupt message of `length` bytes gets from the function to the root complex; if not, that is a fault. */
+  passesMessage(address: number, length: number): boolean {
+    this.fault = null;
+    this.#write = true;
+    this.#mmio.begin(true);
+    const range = this.#bus.router.tableOf(this.#fn).find(address);
+    if ((this.#bus.accessOf(this.#fn) & Access.MASTER) === 0)
+      this.#fail('aer-ur', address, length, 'bus master is off');
+    else if (length !== MESSAGE_BYTES || address % MESSAGE_BYTES !== 0) {
+      this.#fail('aer-ur', address, length, 'not an interrupt message');
+    } else if (range !== null && range.refusal !== null) this.#refuse(range.refusal, address, length);
+    return this.fault === null;
+  }
+
   /**
    * Looks again, after the bytes were moved, at what may have changed meanwhile: a mapping that went away during the access
    * should not have been in use.
    */
   recheck(): void {
+    if (this.#watched !== null) {
+      const { paddr, bytes } = this.#watched;
+      this.#watched = null;
+      this.#bus.memory.wrote(paddr, bytes);
+    }
     if (!this.#open) return;
     this.#open = false;
     this.#mmio.recheck();
@@ -201,6 +224,8 @@ export class Resolver {
         break;
       }
       if (!this.#answers(bar, address + done, length - done)) break;
+      if (this.#write && this.#bus.memory.isWatched(paddr + done, bytes))
+        this.#watched = { paddr: paddr + done, bytes };
       if (this.#bus.checks && bar.fn !== this.#fn) this.#mmio.add(bar, address + done, paddr + done, bytes, route);
       this.#bus.memory.resolveIn(region, this.walk.runs, paddr + done, bytes, this.#write);
       done += bytes;

@@ -8,6 +8,13 @@ import { PagePool, type PoolUsage } from './page-pool.ts';
 import { RamAllocator } from './ram-allocator.ts';
 import { RunList } from './run-list.ts';
 
+/** Whoever wants to know of writes to a range. */
+interface WriteWatch {
+  readonly start: number;
+  readonly end: number;
+  readonly fn: () => void;
+}
+
 /**
  * The physical address space of a machine: RAM and the memory BARs of its PCI functions, as the CPU sees them.
  *
@@ -24,6 +31,7 @@ export class PhysicalMemory {
   readonly #pool: PagePool;
   readonly #a = new RunList();
   readonly #b = new RunList();
+  readonly #watches: WriteWatch[] = [];
 
   /** @param backingBytes - let at most this much of the machine's memory stand behind addresses */
   constructor(machine: Machine, regions: readonly MemoryRegion[], backingBytes?: number) {
@@ -70,17 +78,35 @@ export class PhysicalMemory {
   /** @throws KernelError EFAULT where no memory is, ENOMEM when the memory behind it is used up */
   cpuWrite(paddr: number, bytes: Uint8Array): void {
     writeRuns(this.#mem, this.#resolve(this.#a, paddr, bytes.length, true), bytes);
+    this.wrote(paddr, bytes.length);
   }
 
   /** Sets `length` bytes to `value`. @throws KernelError EFAULT where no memory is, ENOMEM */
   cpuFill(paddr: number, value: number, length: number): void {
     fillRuns(this.#mem, this.#resolve(this.#a, paddr, length, true), value);
+    this.wrote(paddr, length);
   }
 
   /** Copies `length` bytes from one physical address to another. @throws KernelError EFAULT where no memory is, ENOMEM */
   cpuCopy(dst: number, src: number, length: number): void {
     const from = this.#resolve(this.#a, src, length, false);
     copyRuns(this.#mem, this.#resolve(this.#b, dst, length, true), from);
+    this.wrote(dst, length);
+  }
+
+  /** Has `fn` called, in the thread that wrote, after each write of a CPU or device to a range: registers in a BAR. */
+  watch(start: number, end: number, fn: () => void): void {
+    this.#watches.push({ start, end, fn });
+  }
+
+  /** Whether somebody watches any of these bytes. */
+  isWatched(paddr: number, length: number): boolean {
+    return this.#watches.some(({ start, end }) => paddr < end && paddr + length > start);
+  }
+
+  /** These bytes were written, by whoever resolved them himself. */
+  wrote(paddr: number, length: number): void {
+    for (const { start, end, fn } of this.#watches) if (paddr < end && paddr + length > start) fn();
   }
 
   /**

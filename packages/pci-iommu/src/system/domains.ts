@@ -1,6 +1,7 @@
 import { KernelError, type Machine, ref, struct } from '@dmabuf-emu/shm';
 import { FunctionFlag, FunctionStruct } from '../config-space/function-state.ts';
 import { type FlushQueueKind, IommuDomain, type IotlbShape, type ReservedRange } from '../iommu/index.ts';
+import { MESSAGE_WINDOW } from '../interrupts/index.ts';
 import type { MemoryMap } from '../memory/index.ts';
 import type { TopologyFunction } from '../topology/index.ts';
 
@@ -150,10 +151,14 @@ function publish(made: IommuDomain, other: number): number {
   return other;
 }
 
-/** The host bridge's windows as bus addresses: no IOVA may equal a peer's address. @kernel iova_reserve_pci_windows */
+/**
+ * The host bridge's windows as bus addresses, and the window of interrupt messages: no IOVA may equal a peer's address or make
+ * a message. @kernel iova_reserve_pci_windows, iova_reserve_iommu_regions
+ */
 function reservedFor(fn: TopologyFunction): ReservedRange[] {
-  return fn.hostBridge.windows.map((window) => ({
+  const windows = fn.hostBridge.windows.map((window) => ({
     start: window.start + window.busOffset,
     end: window.end + window.busOffset,
   }));
+  return [...windows, MESSAGE_WINDOW];
 }

@@ -5,6 +5,7 @@ import { FunctionStruct, VirtualState } from '../config-space/function-state.ts'
 import { DmaPort } from '../dma/index.ts';
 import type { IommuGroup } from '../groups/index.ts';
 import type { DmaDevice, IommuDomain } from '../iommu/index.ts';
+import { FunctionInterrupts, MESSAGE_BYTES } from '../interrupts/index.ts';
 import {
   type AcsRegisters,
   type BarDescription,
@@ -48,6 +49,7 @@ export class PciFunction implements DmaDevice {
   /** The function's way to memory: what an engine of this device uses. */
   readonly dma: DmaPort;
   readonly coherent = true;
+  #interrupts: FunctionInterrupts | null = null;
   readonly busDmaLimit = 0;
   readonly #p: number;
 
@@ -65,8 +67,9 @@ export class PciFunction implements DmaDevice {
       flr: () => this.reset.functionLevelReset(),
       busReset: (on) => system.resetBelow(this, on),
       sriovChanged: () => system.switchVirtualFunctions(this),
-      interruptsChanged: () => {},
-      cleared: () => {},
+      interruptsChanged: () => this.interrupts.source.flush(),
+      cleared: () => this.interrupts.wasReset(),
+      restored: () => this.interrupts.program(),
     });
     const flr = topology.description.flr ? (['flr'] as const) : [];
     this.reset = new FunctionReset(machine, this.config, p, [...flr, ...(isAloneOnBus ? (['bus'] as const) : [])]);
@@ -135,6 +138,27 @@ export class PciFunction implements DmaDevice {
     this.attachDomain(this.system.domains.blocked());
   }
 
+  /** The function's interrupts: what a driver and an engine of this device use. */
+  get interrupts(): FunctionInterrupts {
+    if (this.#interrupts !== null) return this.#interrupts;
+    const messages = new DmaPort(this.system, this.topology);
+    return (this.#interrupts = new FunctionInterrupts({
+      controller: this.system.interrupts,
+      memory: this.system.memory,
+      config: this.config,
+      p: this.#p,
+      // A port of its own: an interrupt may be sent while the other one is in the middle of an access.
+      send: (address, data) => messages.tryWrite(address, littleEndian(data)) === MESSAGE_BYTES,
+    }));
+  }
+
+  /** Notices what processors and devices write to the table of MSI-X vectors. */
+  watchTable(): void {
+    if (this.topology.description.msix === undefined && this.topology.description.config === undefined) return;
+    const { msix } = this.interrupts.source;
+    if (msix !== null) this.system.memory.watch(msix.start, msix.end, () => this.interrupts.source.flush());
+  }
+
   /** Whether the function is there: not pulled out, and, if virtual, enabled. */
   get alive(): boolean {
     return (F.access.load(this.machine.mem, this.#p) & Access.REMOVED) === 0;
@@ -196,6 +220,10 @@ export class PciFunction implements DmaDevice {
     if (on) F.flags.or(this.machine.mem, this.#p, bit);
     else F.flags.and(this.machine.mem, this.#p, ~bit);
   }
+}
+
+function littleEndian(value: number): Uint8Array {
+  return Uint8Array.from({ length: MESSAGE_BYTES }, (_, i) => value >>> (8 * i));
 }
 
 function describeBar(fn: TopologyFunction, bar: BarDescription): Bar {

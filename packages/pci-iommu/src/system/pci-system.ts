@@ -5,6 +5,7 @@ import { configSpaceAt, FunctionStruct, functionStates } from '../config-space/f
 import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
 import { acsStateOf, type IommuGroup, iommuGroups, type KernelAcs } from '../groups/index.ts';
 import { type DomainOptions, installFlushTimer, IommuDomain } from '../iommu/index.ts';
+import { InterruptController } from '../interrupts/index.ts';
 import {
   layOutMemory,
   type PatternMismatch,
@@ -53,6 +54,7 @@ export class PciSystem implements DmaBus {
   readonly router: Router;
   readonly patterns: PatternTable;
   readonly domains: Domains;
+  readonly interrupts: InterruptController;
   readonly p2p: P2pState;
   /** All functions, bridges too; `functions[i].index === i`. */
   readonly functions: readonly PciFunction[];
@@ -73,6 +75,7 @@ export class PciSystem implements DmaBus {
     this.grants = new GrantTable(machine, this.topology.functions.length);
     this.patterns = new PatternTable(machine);
     this.#routeEpoch = machine.root('pci.route-epoch', 16);
+    this.interrupts = new InterruptController(machine);
     this.domains = new Domains({
       machine,
       map: this.memory.map,
@@ -97,6 +100,7 @@ export class PciSystem implements DmaBus {
     this.functions = this.topology.functions.map(
       (fn) => new PciFunction(this, fn, this.stateOf(fn), this.#isAloneOnBus(fn)),
     );
+    for (const fn of this.functions) fn.watchTable();
     installFlushTimer(machine);
     machine.onVerify('pci-iommu', (report) => verifyPci(this, report));
     machine.onReap('pci-iommu', (task) => reapPci(this, task));
@@ -113,6 +117,7 @@ export class PciSystem implements DmaBus {
     storeConfig(machine, config);
     const acs = acsStateOf(system.topology, config);
     for (const fn of system.functions) system.#powerOn(fn, acs);
+    for (const fn of system.functions) fn.interrupts.wasReset();
     // Isolating a function must not fail for want of memory.
     system.domains.blocked();
     return machine.local(KEY, () => system);

@@ -2,6 +2,7 @@ import { DmaBuf } from '@dmabuf-emu/core';
 import { taskIsDead, type VerifyBuilder } from '@dmabuf-emu/shm';
 import { IommuDomain } from '../iommu/index.ts';
 import { DomainStruct } from '../iommu/domain-struct.ts';
+import { IrqStruct } from '../interrupts/irq-struct.ts';
 import type { PciSystem } from './pci-system.ts';
 
 const SHOWN = 4;
@@ -12,6 +13,17 @@ export function verifyPci(system: PciSystem, report: VerifyBuilder): void {
   verifyDomains(system, report, deaths);
   verifyGrants(system, report);
   verifyMemory(system, report, deaths);
+  verifyIrqs(system, report, deaths);
+}
+
+function verifyIrqs({ machine, functions }: PciSystem, report: VerifyBuilder, deaths: boolean): void {
+  const slab = machine.slab(IrqStruct);
+  for (const irq of slab.live()) {
+    report.count('pci.irqs', 1);
+    const p = slab.at(irq);
+    const [fn, vector] = [IrqStruct.fn.get(machine.mem, p), IrqStruct.vector.get(machine.mem, p)];
+    found(report, deaths, 'irq', `vector ${vector} of ${functions[fn]!.bdf} was not given back`);
+  }
 }
 
 function verifyDomains(system: PciSystem, report: VerifyBuilder, deaths: boolean): void {
