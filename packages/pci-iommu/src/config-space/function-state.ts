@@ -34,6 +34,9 @@ export const FunctionStruct = struct('pci_function', {
   /** Peer-to-peer DMA was initialised; answers for each client, four bits each. */
   p2pInit: i32(),
   p2pAnswers: ref(),
+  /** Ranges of its BARs that are memory to allocate, and whether everybody may find them. */
+  p2pmemChunks: ref(),
+  p2pmemPublished: i32(),
   device: ref(),
 });
 

@@ -6,4 +6,6 @@ export { P2pMapType, p2pMapTypeName } from './map-type.ts';
 export type { P2pHop } from './p2p-path.ts';
 export type { P2pSetup, P2pVerdict } from './p2p-setup.ts';
 export { numaNodeOf, type TopologyClass, topologyClass } from './topology-class.ts';
+export { type P2pChoice, P2pmem, type P2pmemContext } from './p2pmem.ts';
+export type { PoolChunk } from './p2pmem-pool.ts';
 export { P2pdma, type P2pdmaOptions, type P2pClient, type P2pProvider } from './p2pdma.ts';

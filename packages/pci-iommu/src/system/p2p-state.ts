@@ -1,6 +1,13 @@
 import { atomicCas, atomicLoad, kmemSlab, type Machine } from '@dmabuf-emu/shm';
 import { FunctionStruct } from '../config-space/function-state.ts';
-import { calcMapTypeAndDistance, P2pMapType, P2pdma, type P2pClient, type P2pProvider } from '../p2pdma/index.ts';
+import {
+  calcMapTypeAndDistance,
+  P2pMapType,
+  P2pdma,
+  P2pmem,
+  type P2pClient,
+  type P2pProvider,
+} from '../p2pdma/index.ts';
 import type { AcsState, Topology, TopologyFunction } from '../topology/index.ts';
 
 const F = FunctionStruct;
@@ -19,6 +26,8 @@ export class P2pState {
   readonly #acs: AcsState;
   readonly #stateOf: (fn: TopologyFunction) => number;
   readonly #providers: P2pdma;
+  /** Memory of BARs to allocate. */
+  readonly memory: P2pmem;
 
   /** @param stateOf - word of a function's state */
   constructor(machine: Machine, topology: Topology, acs: AcsState, stateOf: (fn: TopologyFunction) => number) {
@@ -27,6 +36,14 @@ export class P2pState {
     this.#acs = acs;
     this.#stateOf = stateOf;
     this.#providers = new P2pdma(topology);
+    this.memory = new P2pmem({
+      machine,
+      topology,
+      stateOf,
+      init: (fn) => this.init(fn),
+      isInitialised: (fn) => this.isInitialised(fn),
+      distanceMany: (provider, clients) => this.distanceMany(provider, clients),
+    });
   }
 
   /**
@@ -70,6 +87,7 @@ export class P2pState {
   release(fn: TopologyFunction): void {
     const { mem } = this.#machine;
     const p = this.#stateOf(fn);
+    this.memory.release(fn);
     F.p2pInit.store(mem, p, 0);
     const answers = F.p2pAnswers.exchange(mem, p, 0);
     if (answers !== 0) this.#slab.free(answers, 'pcim_p2pdma_release');

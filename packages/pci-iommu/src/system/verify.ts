@@ -24,6 +24,7 @@ function verifyIrqs({ machine, functions }: PciSystem, report: VerifyBuilder, de
     const [fn, vector] = [IrqStruct.fn.get(machine.mem, p), IrqStruct.vector.get(machine.mem, p)];
     found(report, deaths, 'irq', `vector ${vector} of ${functions[fn]!.bdf} was not given back`);
   }
+  verifyP2pmem(system, report, deaths);
 }
 
 function verifyDomains(system: PciSystem, report: VerifyBuilder, deaths: boolean): void {
@@ -81,6 +82,18 @@ function verifyMemory(system: PciSystem, report: VerifyBuilder, deaths: boolean)
     'ram',
     `${used} pages of RAM were not freed: ${places.join(', ')}${used > SHOWN ? ', ...' : ''}`,
   );
+}
+
+function verifyP2pmem({ p2p, topology }: PciSystem, report: VerifyBuilder, deaths: boolean): void {
+  let used = 0;
+  for (const fn of topology.functions) {
+    for (const chunk of p2p.memory.chunks(fn)) {
+      used += chunk.used;
+      const text = `${chunk.used} pages of the peer-to-peer memory of ${fn.bdf} were not freed`;
+      if (chunk.used > 0) found(report, deaths, 'p2pmem', text);
+    }
+  }
+  report.count('p2pmem.pages', used);
 }
 
 /** What a dead task may have left is damage, anything else a leak. */
