@@ -167,9 +167,7 @@ describe('pages of a BAR', () => {
     const { pci, memory, a } = setup(machine);
     memory.addResource(a, 0, MIB);
     memory.alloc(a, 3 * PAGE);
-    expect(machine.verify().leaks).toEqual([
-      `p2pmem: 3 pages of the peer-to-peer memory of ${NODE.A0} were not freed`,
-    ]);
+    expect(machine.verify().leaks).toEqual([`p2pmem: 3 pages of the peer-to-peer memory of ${NODE.A0} were not freed`]);
     machine.diag.expect('warn', 'p2pmem-in-use');
     pci.p2p.release(a);
     expect(machine.verify().leaks).toEqual([]);
