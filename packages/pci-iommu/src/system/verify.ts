@@ -14,6 +14,7 @@ export function verifyPci(system: PciSystem, report: VerifyBuilder): void {
   verifyGrants(system, report);
   verifyMemory(system, report, deaths);
   verifyIrqs(system, report, deaths);
+  verifyP2pmem(system, report, deaths);
 }
 
 function verifyIrqs({ machine, functions }: PciSystem, report: VerifyBuilder, deaths: boolean): void {
@@ -24,7 +25,6 @@ function verifyIrqs({ machine, functions }: PciSystem, report: VerifyBuilder, de
     const [fn, vector] = [IrqStruct.fn.get(machine.mem, p), IrqStruct.vector.get(machine.mem, p)];
     found(report, deaths, 'irq', `vector ${vector} of ${functions[fn]!.bdf} was not given back`);
   }
-  verifyP2pmem(system, report, deaths);
 }
 
 function verifyDomains(system: PciSystem, report: VerifyBuilder, deaths: boolean): void {
