@@ -26,6 +26,16 @@ export interface DomainMapping {
 /** Bytes that the low 32 bits of a page's number stand for. */
 const HIGH_BYTES = PAGE_SIZE * 2 ** 32;
 
+/** Low 32 bits of the number of an address's page, as an integer. */
+function lowPage(address: number): number {
+  return (address / PAGE_SIZE) | 0;
+}
+
+/** The bits of the page's number above. */
+function highPage(address: number): number {
+  return (address / HIGH_BYTES) | 0;
+}
+
 /**
  * A set of translations for the devices attached to it: page table, IOTLB and, for the DMA API's domains, an allocator of
  * addresses. A handle; the domain itself is in the arena, and any thread may use it.
@@ -151,22 +161,13 @@ export class IommuDomain {
     checkMap(this, iova, paddr, size, prot);
     const { machine } = this;
     if (machine.faults.armed) machine.faults.check('iommu.map');
-    const first = pageNumber(iova);
-    const pages = size / PAGE_SIZE;
-    let done = 0;
+    const region = this.memoryMap.regionAt(paddr);
     this.#lock.lock();
-    try {
-      while (done < pages)
-        done += this.#mapRegion(first + done, paddr + done * PAGE_SIZE, pages - done, prot & PROT_MASK);
-    } catch (error) {
-      if (!(error instanceof TaskKilled)) {
-        this.#remove(first, done, new IotlbGather());
-        this.iotlb?.invalidate(first, first + pages);
-        this.#publish();
-        this.#lock.unlock();
-      }
-      throw error;
-    }
+    if (region !== null && paddr + size <= region.end) {
+      const frame = region.frame + (((paddr - region.start) / PAGE_SIZE) | 0);
+      const done = this.#table.installFew(lowPage(iova), highPage(iova), frame, size / PAGE_SIZE, prot & PROT_MASK);
+      if (!done) this.#mapAny(iova, paddr, size, prot);
+    } else this.#mapAny(iova, paddr, size, prot);
     this.#publish();
     this.#lock.unlock();
   }
@@ -190,10 +191,16 @@ export class IommuDomain {
    * @kernel iommu_unmap
    */
   unmap(iova: number, size: number): number {
-    const gather = new IotlbGather();
-    const bytes = this.unmapFast(iova, size, gather);
-    this.iotlbSync(gather);
-    return bytes;
+    if (!this.isPaging || ((iova | size) & (this.geometry.granule - 1)) !== 0) return 0;
+    this.#lock.lock();
+    const few = this.#table.removeFew(lowPage(iova), highPage(iova), size / PAGE_SIZE);
+    if (few < 0) return this.#unmapAny(iova, size);
+    this.#publish();
+    this.#lock.unlock();
+    syncPoint('iommu.iotlb-sync', this.#p);
+    const page = pageNumber(iova);
+    if (few > 0) this.iotlb!.invalidate(page, page + few);
+    return few * PAGE_SIZE;
   }
 
   /**
@@ -226,9 +233,9 @@ export class IommuDomain {
   iovaToPhys(iova: number): number {
     const top = this.#top;
     if (top === 0) return this.type === 'identity' ? iova : 0;
-    const high = (iova / HIGH_BYTES) | 0;
+    const high = highPage(iova);
     if (high >>> 4 !== 0) return 0;
-    const entry = walkEntry(this.#i32, top, (iova / PAGE_SIZE) | 0, high);
+    const entry = walkEntry(this.#i32, top, lowPage(iova), high);
     return entry === 0 ? 0 : this.memoryMap.paddrOf(entryFrame(entry)) + pageOffset(iova);
   }
 
@@ -326,6 +333,35 @@ export class IommuDomain {
     return counted === this.mappedPages
       ? []
       : [`domain ${this.ref}: ${counted} pages are mapped, the counter says ${this.mappedPages}`];
+  }
+
+  /** Maps whatever there is to map. The lock is held; it is given up when this fails. */
+  #mapAny(iova: number, paddr: number, size: number, prot: number): void {
+    const first = pageNumber(iova);
+    const pages = size / PAGE_SIZE;
+    let done = 0;
+    try {
+      while (done < pages)
+        done += this.#mapRegion(first + done, paddr + done * PAGE_SIZE, pages - done, prot & PROT_MASK);
+    } catch (error) {
+      if (!(error instanceof TaskKilled)) {
+        this.#remove(first, done, new IotlbGather());
+        this.iotlb?.invalidate(first, first + pages);
+        this.#publish();
+        this.#lock.unlock();
+      }
+      throw error;
+    }
+  }
+
+  /** Removes whatever there is, gives up the lock, and invalidates. Returns bytes. */
+  #unmapAny(iova: number, size: number): number {
+    const gather = new IotlbGather();
+    const pages = this.#remove(pageNumber(iova), size / PAGE_SIZE, gather);
+    this.#publish();
+    this.#lock.unlock();
+    this.iotlbSync(gather);
+    return pages * PAGE_SIZE;
   }
 
   /** Maps pages up to the end of regions of physical memory that touch. Returns how many. */

@@ -41,6 +41,11 @@ export function highestOrder(orders: number, limit: number): number {
   return 31 - Math.clz32(orders & ((2 << limit) - 1));
 }
 
+/** So many pages are too few for any size but 4 KiB; 0 without that size. */
+export function fewPages(orders: number): number {
+  return (orders & 1) === 0 ? 0 : 2 ** Math.min(MAX_SHIFT, lowestOrder((orders & ~1) | (1 << MAX_SHIFT))) - 1;
+}
+
 /** Whether some leaves take more than one entry of their table. */
 export function hasJoined(orders: number): boolean {
   return (orders & ~SINGLE_ENTRY_ORDERS) !== 0;

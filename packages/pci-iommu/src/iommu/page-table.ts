@@ -1,15 +1,17 @@
 import { KernelError, type Machine, type Mem, TaskKilled } from '@dmabuf-emu/shm';
 import { PAGE_SIZE } from '../memory/page.ts';
 import { DomainStruct } from './domain-struct.ts';
-import { bestOrder, LEVEL_BITS, runOf } from './page-sizes.ts';
+import { bestOrder, fewPages, LEVEL_BITS, runOf } from './page-sizes.ts';
 import { splitLeaves } from './split-leaf.ts';
 import { TableCursor, TOP_LEVEL } from './table-cursor.ts';
 import { countBelow, type Leaf, leafOf, leavesBelow } from './table-dump.ts';
-import { highBits, INDEX, largeLeaf, lowBits, MAX_PAGE_NUMBER, smallLeaf } from './table-entry.ts';
+import { highBits, INDEX, largeLeaf, lastTable, lowBits, MAX_PAGE_NUMBER, smallLeaf } from './table-entry.ts';
 import { TableStore } from './table-store.ts';
 
 const D = DomainStruct;
 const TOP = D.top.at;
+/** Asked for at every change: a struct with so many fields is slow to look a field up in. */
+const MAPPED = D.mapped;
 
 /** What a removal covered: whole pages, large leaves counted in full. */
 export interface Removed {
@@ -31,6 +33,8 @@ export class PageTable {
   readonly #cursor: TableCursor;
   /** Sizes of leaves, see `ordersOf`. */
   readonly #orders: number;
+  /** So many pages are too few for a large leaf. */
+  readonly #few: number;
   readonly #collision: 'EADDRINUSE' | 'EEXIST';
   /** First page of the {@link install} under way, and how many pages of it are in place. */
   #first = 0;
@@ -44,6 +48,7 @@ export class PageTable {
     this.#store = new TableStore(machine, domain);
     this.#cursor = new TableCursor(machine, domain, this.#store);
     this.#orders = D.orders.get(this.#mem, domain);
+    this.#few = fewPages(this.#orders);
     this.#collision = D.arm.get(this.#mem, domain) === 0 ? 'EADDRINUSE' : 'EEXIST';
   }
 
@@ -55,6 +60,48 @@ export class PageTable {
   /** Gives every table back. The domain must not be walked any more. */
   destroy(): void {
     this.#store.destroy();
+  }
+
+  /**
+   * {@link install} where a table of the last level is there and holds all of the pages, too few for large leaves: the most
+   * common case, without a number above 32 bits.
+   * @param low - low 32 bits of the first page's number as an integer, `high` the 4 bits above
+   * @returns false, and nothing was done, for other cases and where something is mapped already
+   */
+  installFew(low: number, high: number, frame: number, pages: number, prot: number): boolean {
+    const words = this.#words;
+    const index = low & INDEX;
+    if (pages > this.#few || index + pages > INDEX + 1) return false;
+    const table = lastTable(words, words[this.#domain + TOP]!, low, high);
+    if (table <= 0) return false;
+    const from = table + index;
+    let entry = smallLeaf(frame, prot);
+    for (let at = from; at < from + pages; at++, entry += 4) {
+      if (words[at] !== 0) {
+        words.fill(0, from, at);
+        return false;
+      }
+      words[at] = entry;
+    }
+    this.countMapped(pages);
+    return true;
+  }
+
+  /**
+   * {@link remove} where a table of the last level holds all of the pages.
+   * @returns how many were mapped, up to the first hole; -1, and nothing was done, for other cases
+   */
+  removeFew(low: number, high: number, pages: number): number {
+    const words = this.#words;
+    const index = low & INDEX;
+    if (index + pages > INDEX + 1 || this.#cursor.hasJoined) return -1;
+    const table = lastTable(words, words[this.#domain + TOP]!, low, high);
+    if (table <= 0) return table === 0 ? 0 : -1;
+    const from = table + index;
+    let at = from;
+    for (; at < from + pages && words[at] !== 0; at++) words[at] = 0;
+    this.countMapped(from - at);
+    return at - from;
   }
 
   /**
@@ -133,7 +180,7 @@ export class PageTable {
 
   /** Counts pages mapped and removed. The domain's lock is held, so a plain write does. */
   countMapped(pages: number): void {
-    D.mapped.set(this.#mem, this.#domain, D.mapped.get(this.#mem, this.#domain) + pages);
+    MAPPED.set(this.#mem, this.#domain, MAPPED.get(this.#mem, this.#domain) + pages);
   }
 
   get #top(): number {

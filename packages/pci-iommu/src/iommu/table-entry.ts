@@ -53,6 +53,14 @@ export function walkEntry(words: Int32Array, top: number, low: number, high: num
   return table === 0 ? 0 : smallEntry(table, low);
 }
 
+/** The table of the last level around a page; 0 or negative where there is none. */
+export function lastTable(words: Int32Array, top: number, low: number, high: number): number {
+  let table = words[top + ((high << 5) | (low >>> 27))]!;
+  if (table === 0) return 0;
+  table = words[table + ((low >>> 18) & INDEX)]!;
+  return table <= 0 ? table : words[table + ((low >>> 9) & INDEX)]!;
+}
+
 /** The 4 KiB entry that a 2 MiB leaf stands for at a page. */
 function smallEntry(leaf: number, low: number): number {
   return (((leaf & ~LARGE) >>> 2) << 11) | ((low & INDEX) << 2) | (leaf & 3);

@@ -14,13 +14,12 @@ const SPINS = TaskStruct.spins.at;
  */
 export function spinLock(machine: Machine, at: number): void {
   syncPoint('spin.lock', at);
-  const { i32 } = machine.mem;
-  if (Atomics.compareExchange(i32, at, 0, machine.tid) !== 0) spinContended(machine, at);
+  if (machine.mem.movers.cas(at, 0, machine.tid) !== 0) spinContended(machine, at);
 }
 
 /** @kernel raw_spin_unlock */
 export function spinUnlock(machine: Machine, at: number): void {
-  Atomics.store(machine.mem.i32, at, 0);
+  machine.mem.movers.store(at, 0);
   syncPoint('spin.unlock', at);
 }
 
