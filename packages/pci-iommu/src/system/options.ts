@@ -27,8 +27,10 @@ export interface PciOptions {
   readonly checks?: boolean;
   /** Leave command registers as the description has them. By default every function is enabled and may master the bus. */
   readonly commandAsDescribed?: boolean;
-  /** Functions for which `pci=disable_acs_redir=` was given. */
+  /** Functions named by `pci=disable_acs_redir=`: see `AcsSetup`. */
   readonly disableAcsRedir?: readonly string[];
+  /** The text after `pci=config_acs=`. */
+  readonly configAcs?: string;
   /** Functions that must not touch more than whole pages. @kernel pci_dev.untrusted */
   readonly untrusted?: readonly string[];
 }
@@ -46,6 +48,7 @@ export interface PciConfig {
   readonly checks: boolean;
   readonly commandAsDescribed: boolean;
   readonly disableAcsRedir: readonly string[];
+  readonly configAcs: string;
   readonly untrusted: readonly string[];
 }
 
@@ -66,6 +69,7 @@ export function resolvePciOptions(machine: Machine, options: PciOptions): PciCon
     checks: options.checks ?? true,
     commandAsDescribed: options.commandAsDescribed ?? false,
     disableAcsRedir: options.disableAcsRedir ?? [],
+    configAcs: options.configAcs ?? '',
     untrusted: options.untrusted ?? [],
   };
 }

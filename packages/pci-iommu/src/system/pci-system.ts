@@ -15,6 +15,7 @@ import {
   RunList,
 } from '../memory/index.ts';
 import { ACS_REDIRECT_MASK, Topology, type TopologyFunction } from '../topology/index.ts';
+import { DmaOwnership } from './dma-ownership.ts';
 import { Domains } from './domains.ts';
 import { liveRegisters } from './live-registers.ts';
 import { loadConfig, type PciConfig, type PciOptions, resolvePciOptions, storeConfig } from './options.ts';
@@ -63,6 +64,7 @@ export class PciSystem implements DmaBus {
   readonly #states: number;
   #groups: readonly IommuGroup[] | null = null;
   #groupByFunction: Map<TopologyFunction, IommuGroup> | null = null;
+  #owners: DmaOwnership | null = null;
 
   private constructor(machine: Machine, config: PciConfig) {
     this.machine = machine;
@@ -151,6 +153,17 @@ export class PciSystem implements DmaBus {
   groupOf(fn: TopologyFunction): IommuGroup | null {
     this.#groupByFunction ??= new Map(this.groups.flatMap((group) => group.functions.map((of) => [of, group])));
     return this.#groupByFunction.get(fn) ?? null;
+  }
+
+  /** Who has the DMA of which group: drivers bind, users such as VFIO claim. */
+  get owners(): DmaOwnership {
+    return (this.#owners ??= new DmaOwnership({
+      machine: this.machine,
+      groups: this.groups,
+      groupOf: (fn) => this.groupOf(fn),
+      hasDefaultDomain: (fn) => F.domain.load(this.machine.mem, this.stateOf(fn)) === 0,
+      block: (fn, on) => this.domains.attachGroup(fn, on ? this.domains.blocked() : null),
+    }));
   }
 
   /** A domain for somebody who fills it by himself. @kernel iommu_paging_domain_alloc @throws KernelError ENOMEM, EINVAL */

@@ -15,6 +15,7 @@ export function verifyPci(system: PciSystem, report: VerifyBuilder): void {
   verifyMemory(system, report, deaths);
   verifyIrqs(system, report, deaths);
   verifyP2pmem(system, report, deaths);
+  verifyOwners(system, report, deaths);
 }
 
 function verifyIrqs({ machine, functions }: PciSystem, report: VerifyBuilder, deaths: boolean): void {
@@ -82,6 +83,13 @@ function verifyMemory(system: PciSystem, report: VerifyBuilder, deaths: boolean)
     'ram',
     `${used} pages of RAM were not freed: ${places.join(', ')}${used > SHOWN ? ', ...' : ''}`,
   );
+}
+
+function verifyOwners({ groups, owners }: PciSystem, report: VerifyBuilder, deaths: boolean): void {
+  for (const { id, functions } of groups) {
+    const claimed = owners.ownerOf(functions[0]!) !== 0;
+    if (claimed) found(report, deaths, 'iommu-group', `IOMMU group ${id} was not given back by its owner`);
+  }
 }
 
 function verifyP2pmem({ p2p, topology }: PciSystem, report: VerifyBuilder, deaths: boolean): void {
