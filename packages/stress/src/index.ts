@@ -1,5 +1,5 @@
 export { runStress } from './run/stress-run.ts';
-export { planStress, type PlannedStress } from './run/plan-stress.ts';
+export { planStress, type PlannedStress, type StressMachine } from './run/plan-stress.ts';
 export { type StressOptions, type StressProgress } from './run/stress-options.ts';
 export { HANG_MS } from './run/watchdog.ts';
 export {

@@ -1,6 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { basename } from 'node:path';
-import { builtinMachines, describeLspci, type MachineDescription, TopologyError } from '@dmabuf-emu/pci-iommu';
+import { existsSync } from 'node:fs';
+import { builtinMachines, readMachineFile, TopologyError } from '@dmabuf-emu/pci-iommu';
 import { KERNELS } from '@dmabuf-emu/shm';
 import {
   DEFAULT_SCENARIO,
@@ -20,14 +19,15 @@ import {
   type ImporterCount,
   type Problem,
   type Scenario,
+  type StressMachine,
 } from '@dmabuf-emu/stress';
 import type { StressFlags } from './stress-flags.ts';
 
 /** What a run needs. */
 export interface StressInput {
   readonly scenario: Scenario;
-  /** Set when the machine came from an lspci file. */
-  readonly machine?: MachineDescription;
+  /** Set when the machine came from a file. */
+  readonly machine?: StressMachine;
   readonly repro: string;
 }
 
@@ -73,12 +73,12 @@ export async function readStressInput(flags: StressFlags, newSeed: () => number)
   }
   const machine = readMachine(flags.machine ?? base.machine, problems);
   if (problems.length > 0) throw new InputError('', problems);
-  const fromFile = machine.description === undefined ? {} : { machineFile: flags.machine ?? base.machine };
+  const fromFile = machine.read === undefined ? {} : { machineFile: flags.machine ?? base.machine };
   const file = flags.scenario === undefined ? {} : { scenarioFile: flags.scenario, scenario: base };
   const named = { ...scenario, machine: machine.name };
   return {
     scenario: named,
-    ...(machine.description === undefined ? {} : { machine: machine.description }),
+    ...(machine.read === undefined ? {} : { machine: machine.read }),
     repro: reproLine(named, { ...file, ...fromFile }),
   };
 }
@@ -89,18 +89,18 @@ function withRogue(importers: readonly ImporterCount[]): readonly ImporterCount[
     : [...importers.filter(({ kind }) => kind !== 'rogue'), { kind: 'rogue', count: 1 }];
 }
 
-/** A built-in machine by name, or one described by an lspci listing. */
-function readMachine(text: string, problems: Problem[]): { name: string; description?: MachineDescription } {
+/** A built-in machine by name, or one read from a file. */
+function readMachine(text: string, problems: Problem[]): { name: string; read?: StressMachine } {
   const names = builtinMachines().map(({ name }) => name);
   if (names.includes(text)) return { name: text };
   if (!existsSync(text)) {
-    const expected = `expected a built-in machine (${names.join(', ')}) or an lspci file, got ${JSON.stringify(text)}`;
+    const expected = `expected a built-in machine (${names.join(', ')}) or a file with a machine (lspci, sysfs, ...), got ${JSON.stringify(text)}`;
     problems.push({ where: '--machine', text: expected });
     return { name: text };
   }
   try {
-    const name = basename(text).replace(/\.[^.]*$/, '');
-    return { name, description: describeLspci(readFileSync(text, 'utf8'), { name }).description };
+    const read = readMachineFile(text);
+    return { name: read.description.name, read };
   } catch (error) {
     if (!(error instanceof TopologyError) && !('code' in (error as object))) throw error;
     problems.push({ where: '--machine', text: `${text}: ${(error as Error).message}` });

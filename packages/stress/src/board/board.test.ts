@@ -64,3 +64,15 @@ test('buffers are found by inode number', () => {
   expect(board.placeOf(77)).toBe(3);
   expect(board.placeOf(78)).toBeUndefined();
 });
+
+test('a lost buffer keeps its place, and a new one at the same place is not lost', () => {
+  using machine = testMachine();
+  const board = new Board(machine);
+  board.nameBuffer(11, 3);
+  board.loseBuffer(11);
+  board.nameBuffer(12, 3);
+  expect([11, 12].map((ino) => [board.placeOf(ino), board.isLost(ino)])).toEqual([
+    [3, true],
+    [3, false],
+  ]);
+});

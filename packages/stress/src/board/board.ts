@@ -1,4 +1,4 @@
-import { WaitQueue, type Machine } from '@dmabuf-emu/shm';
+import { atomicOr, WaitQueue, type Machine } from '@dmabuf-emu/shm';
 import {
   BoardStruct,
   BufferStruct,
@@ -18,6 +18,9 @@ export const PHASE_RUNNING = 1;
 export const PHASE_STOPPING = 2;
 /** Everybody but the rogues has left. */
 export const PHASE_OVER = 3;
+
+/** Mark of an inode number whose buffer was lost. */
+const LOST_INO = 0x4000_0000;
 
 const B = BoardStruct;
 const stride = (words: number): number => Math.ceil(words / 16) * 16;
@@ -107,8 +110,18 @@ export class Board {
 
   /** Place where the dma-buf with inode number `ino` was offered last; undefined when it never was. */
   placeOf(ino: number): number | undefined {
-    const index = this.machine.mem.i32[this.#inos + (ino % MAX_INOS)]!;
+    const index = this.machine.mem.i32[this.#inos + (ino % MAX_INOS)]! & ~LOST_INO;
     return index === 0 ? undefined : index - 1;
+  }
+
+  /** Notes that the dma-buf with inode number `ino` was lost with a task: it cannot be revoked any more. */
+  loseBuffer(ino: number): void {
+    atomicOr(this.machine.mem, this.#inos + (ino % MAX_INOS), LOST_INO);
+  }
+
+  /** Whether {@link loseBuffer} was called for it. */
+  isLost(ino: number): boolean {
+    return (this.machine.mem.i32[this.#inos + (ino % MAX_INOS)]! & LOST_INO) !== 0;
   }
 
   /** Notes that diagnostic `seq`, which names no buffer, came from work on the buffer at place `index`. */

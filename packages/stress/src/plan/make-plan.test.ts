@@ -107,7 +107,7 @@ describe('less than the default scenario wants', () => {
   });
 
   test('on a desktop engines share functions, but iommufd has its own', () => {
-    const { plan } = planStress(scenario(), desktop());
+    const { plan } = planStress(scenario(), { description: desktop() });
     const on = (bdf: string) => plan.engines.filter((engine) => engine.bdf === bdf).map(({ kind }) => kind);
     expect(on(plan.engines.find(({ kind }) => kind === 'iommufd')!.bdf)).toEqual(['iommufd']);
     expect(new Set(plan.engines.map(({ bdf }) => bdf)).size).toBeLessThan(plan.engines.length);
@@ -115,7 +115,7 @@ describe('less than the default scenario wants', () => {
   });
 
   test('importers that were asked for share nothing', () => {
-    expect(() => planStress(scenario({ importers: parseImporters('odp=5') }), desktop())).toThrow(
+    expect(() => planStress(scenario({ importers: parseImporters('odp=5') }), { description: desktop() })).toThrow(
       /machine desktop: importers: expected at most 2 importers, got 5/,
     );
   });

@@ -1,7 +1,7 @@
 import { PAGE_SIZE, type P2pdma, type Topology, type TopologyFunction } from '@dmabuf-emu/pci-iommu';
 import { Random } from '@dmabuf-emu/shm';
 import { MAX_BUFFERS, MAX_ROLES } from '../board/board-structs.ts';
-import { DEFAULT_SCENARIO } from '../scenario/default-scenario.ts';
+import { isDefaultCrew } from '../scenario/default-scenario.ts';
 import { InputError } from '../scenario/problem.ts';
 import { engineKinds, ROGUE_KINDS, type ExporterPlan, type ImporterKind, type Scenario } from '../scenario/scenario.ts';
 import { type Layout, layOut } from './lay-out.ts';
@@ -140,11 +140,6 @@ function fill(
     };
   });
   return { controllers, buffers, uses };
-}
-
-/** The importers that run when nobody asks for any. */
-function isDefaultCrew({ importers, threads }: Scenario): boolean {
-  return threads === undefined && JSON.stringify(importers) === JSON.stringify(DEFAULT_SCENARIO.importers);
 }
 
 function sharingNotes({ engines, names }: Places): string[] {

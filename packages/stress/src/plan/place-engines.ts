@@ -13,6 +13,8 @@ const CLASSES: Readonly<Record<ImporterKind, readonly number[]>> = {
   static: [0x04, 0x01, 0x0c],
   rogue: [0x02, 0x03, 0x12, 0x01],
 };
+/** Classes of devices that do DMA. */
+const COMMON = new Set(Object.values(CLASSES).flat());
 /** These have a domain, or guilt, of their own: they share a function with nobody. */
 const ALONE: readonly ImporterKind[] = ['iommufd', 'rogue'];
 const REACH_SCORE = 100;
@@ -43,6 +45,8 @@ export function placeEngines(site: EngineSite, kinds: readonly ImporterKind[]): 
   for (const provider of providers) p2p.init(provider);
   const devices = topology.functions.filter((fn) => isDevice(fn) && !providers.includes(fn));
   const ways = (fn: TopologyFunction): P2pMapType[] => providers.map((provider) => p2p.mapType(provider, fn));
+  const reach = (fn: TopologyFunction, kind: ImporterKind): number =>
+    providers.filter((provider) => reaches(p2p, provider, fn, kind)).length;
   const free = new Set(devices);
   const shareable = new Set<TopologyFunction>();
   const covered = new Set<string>();
@@ -52,8 +56,9 @@ export function placeEngines(site: EngineSite, kinds: readonly ImporterKind[]): 
       const fresh = ways(fn).filter((way, i) => way !== P2pMapType.NOT_SUPPORTED && !covered.has(`${i}:${way}`)).length;
       const classAt = CLASSES[kind].indexOf(baseClass(fn));
       const score =
-        REACH_SCORE * providers.filter((provider) => reaches(p2p, provider, fn, kind)).length +
+        REACH_SCORE * reach(fn, kind) +
         (classAt < 0 ? 0 : 8 - classAt) +
+        (COMMON.has(baseClass(fn)) ? 1 : 0) +
         (fresh > 0 ? FRESH_SCORE : 0) +
         (fn.description.name === undefined ? 0 : 1);
       if (best === undefined || score > best.score) best = { fn, score };
@@ -63,9 +68,10 @@ export function placeEngines(site: EngineSite, kinds: readonly ImporterKind[]): 
   const places: TopologyFunction[] = [];
   for (const position of placingOrder(kinds, sharing)) {
     const kind = kinds[position]!;
-    const mayShare = sharing && !ALONE.includes(kind);
-    const own = mayShare && free.size === 0 ? undefined : choose(free, kind);
-    const fn = own ?? (mayShare ? choose(shareable, kind) : undefined);
+    const own = choose(free, kind);
+    const shared = sharing && !ALONE.includes(kind) ? choose(shareable, kind) : undefined;
+    // To reach an exporter is worth more than a function of one's own.
+    const fn = own === undefined || (shared !== undefined && reach(own, kind) === 0) ? (shared ?? own) : own;
     if (fn === undefined) throw tooMany(topology, kinds, position, devices.length);
     ways(fn).forEach((way, i) => covered.add(`${i}:${way}`));
     free.delete(fn);

@@ -37,6 +37,10 @@ export class BoardNames implements Names {
     return place === undefined ? label : (this.#plan.buffers[place]?.name ?? label);
   }
 
+  isLost(ino: number): boolean {
+    return this.#board.isLost(ino);
+  }
+
   blamed(seq: number): string | undefined {
     const place = this.#board.blamed(seq);
     return place === undefined ? undefined : this.#plan.buffers[place]?.name;

@@ -121,16 +121,18 @@ function iotlbText({ iotlb: { hits, misses } }: StressResult): string {
   return `${((100 * hits) / all).toFixed(1)} % hits of ${formatCount(all)} look-ups`;
 }
 
-function faultLines({ faults }: StressResult): string[] {
+function faultLines({ faults, violations }: StressResult): string[] {
   const entries = Object.entries(faults);
   if (entries.length === 0) return ['none'];
   return entries.map(([kind, n]) => {
     const why =
       kind === 'iommu-fault'
         ? ' (contained accesses of iommufd importers to revoked memory)'
-        : kind === 'allocation'
-          ? ' (made to fail)'
-          : '';
+        : kind.startsWith('aer-') && !violations.some(({ rule }) => rule === kind)
+          ? ' (memory switched off under buffers that were lost with a killed thread)'
+          : kind === 'allocation'
+            ? ' (made to fail)'
+            : '';
     return `${kind} ${formatCount(n)}${why}`;
   });
 }

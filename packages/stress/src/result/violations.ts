@@ -1,5 +1,5 @@
 import type { DiagRecord, Machine } from '@dmabuf-emu/shm';
-import type { FaultKind, FaultLog, FaultRecord } from '@dmabuf-emu/pci-iommu';
+import type { FaultLog, FaultRecord } from '@dmabuf-emu/pci-iommu';
 import type { RunPlan } from '../plan/run-plan.ts';
 import type { ViolationResult } from './stress-result.ts';
 
@@ -11,15 +11,33 @@ export interface Names {
   taskOf(task: number): string | undefined;
   /** The scenario's name of a buffer, by the label that the core gives it; else the label. */
   bufferOf(label: string): string;
+  /** Whether the buffer with that inode number was lost with a task that was killed. */
+  isLost(ino: number): boolean;
   /** The scenario's name of the buffer that a diagnostic without one came from. */
   blamed(seq: number): string | undefined;
 }
 
-/** Whether a fault record is what should happen: an iommufd importer's device that goes on is stopped by its IOMMU. */
-export function isByDesign(plan: RunPlan, names: Names, kind: FaultKind, requester: number): boolean {
-  if (kind !== 'iommu-fault') return false;
-  const name = names.engineOn(requester);
-  return plan.engines.some((engine) => engine.name === name && engine.kind === 'iommufd');
+/** What a fault record is judged by. */
+export type JudgedFault = Pick<FaultRecord, 'kind' | 'requester'> & {
+  readonly grant?: Pick<NonNullable<FaultRecord['grant']>, 'ino'>;
+};
+
+/**
+ * Whether a fault record is what should happen: an iommufd importer's device that goes on is stopped by its IOMMU; and a buffer
+ * whose lock died with a thread cannot be taken from its importers, who find its memory switched off.
+ */
+export function isByDesign(plan: RunPlan, names: Names, { kind, requester, grant }: JudgedFault): boolean {
+  switch (kind) {
+    case 'iommu-fault': {
+      const name = names.engineOn(requester);
+      return plan.engines.some((engine) => engine.name === name && engine.kind === 'iommufd');
+    }
+    case 'aer-ur':
+    case 'aer-cto':
+      return grant !== undefined && names.isLost(grant.ino);
+    default:
+      return false;
+  }
 }
 
 /** All that is not as it should be: diagnostics and fault records, equal ones counted together. */
@@ -33,7 +51,7 @@ export function collectViolations(machine: Machine, faults: FaultLog, plan: RunP
   };
   for (const record of machine.diag.records()) if (record.kind !== 'info') add(ofRecord(record, names));
   for (const record of faults.list()) {
-    if (!isByDesign(plan, names, record.kind, record.requester)) add(ofFault(record, names));
+    if (!isByDesign(plan, names, record)) add(ofFault(record, names));
   }
   return [...found.values()].map(({ violation, count }) => ({ ...violation, count }));
 }
@@ -63,15 +81,16 @@ function ofFault(record: FaultRecord, names: Names): Omit<ViolationResult, 'coun
   };
 }
 
+/** Kinds of faults that may be by design. */
+const EXCUSABLE: readonly FaultRecord['kind'][] = ['iommu-fault', 'aer-ur', 'aer-cto'];
+
 /** How many of them there are so far, without their texts: for progress reports. */
 export function countViolations(machine: Machine, faults: FaultLog, plan: RunPlan, names: Names): number {
   const { diag } = machine;
   const diagnosed = diag.count('violation') + diag.count('lockdep') + diag.count('bug') + diag.count('warn');
-  const all = faults.count();
-  const suspicious = all - faults.count('iommu-fault');
-  if (suspicious === all) return diagnosed + all;
-  const strange = faults
-    .list()
-    .filter(({ kind, requester }) => kind === 'iommu-fault' && !isByDesign(plan, names, kind, requester));
+  const excusable = EXCUSABLE.reduce((sum, kind) => sum + faults.count(kind), 0);
+  const suspicious = faults.count() - excusable;
+  if (excusable === 0) return diagnosed + suspicious;
+  const strange = faults.list().filter((record) => EXCUSABLE.includes(record.kind) && !isByDesign(plan, names, record));
   return diagnosed + suspicious + strange.length;
 }

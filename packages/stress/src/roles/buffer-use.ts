@@ -170,6 +170,7 @@ export class BufferUse {
     record.count('lost');
     if (dmabuf.damagedBy !== 0 || dmabuf.resv.ownerDead) {
       this.#slot.reportLost();
+      board.loseBuffer(dmabuf.ino);
       board.announce();
     } else this.#refused = this.#generation;
   }

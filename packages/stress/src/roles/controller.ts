@@ -117,7 +117,7 @@ export class Controller<T extends string> {
         fn(held);
       } catch (error) {
         if (!isKernelError(error, 'EOWNERDEAD')) throw error;
-        held.slot.reportLost();
+        this.#lose(held);
       }
     }
   }
@@ -125,6 +125,11 @@ export class Controller<T extends string> {
   #anyLost(): boolean {
     for (const held of this.buffers.values()) if (this.#isLost(held)) return true;
     return false;
+  }
+
+  #lose(held: HeldBuffer): void {
+    held.slot.reportLost();
+    this.context.board.loseBuffer(held.dmabuf.ino);
   }
 
   #isLost(held: HeldBuffer): boolean {
@@ -137,6 +142,7 @@ export class Controller<T extends string> {
       if (!this.#isLost(held)) continue;
       this.context.record.doing('replacing a lost buffer', held.plan.index);
       this.context.record.count('lost');
+      this.#lose(held);
       this.dropOne(held.plan.index);
       if (this.#user!.moveAway(held.plan)) this.exportOne(held.plan);
       else this.#closed.add(held.plan.index);
@@ -150,6 +156,7 @@ export class Controller<T extends string> {
       record.doing('waiting for the importers to leave');
       board.waitUntil(() => board.enginesGone, NAP_MS);
     }
+    for (const held of this.buffers.values()) if (this.#isLost(held)) this.#lose(held);
     record.doing('closing');
     this.dropAll();
     user.close();

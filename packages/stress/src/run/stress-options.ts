@@ -1,5 +1,5 @@
-import type { MachineDescription } from '@dmabuf-emu/pci-iommu';
 import type { Scenario } from '../scenario/scenario.ts';
+import type { StressMachine } from './plan-stress.ts';
 
 /** How the load is getting on. */
 export interface StressProgress {
@@ -24,7 +24,7 @@ export interface StressProgress {
 export interface StressOptions {
   readonly scenario: Scenario;
   /** The machine, when it is not the built-in one that the scenario names. */
-  readonly machine?: MachineDescription;
+  readonly machine?: StressMachine;
   /** Command that runs this again; made from the scenario when left out. */
   readonly repro?: string;
   /** Records events to this file. */

@@ -72,7 +72,10 @@ describe('a clean run', () => {
       const bare = whole.functions.map((fn) =>
         (fn.class ?? 0) >>> 16 === 0x03 ? { ...fn, pcieType: null, pm: false, flr: false } : fn,
       );
-      const result = await runStress({ scenario: scenario({ seed: 18 }), machine: { ...whole, functions: bare } });
+      const result = await runStress({
+        scenario: scenario({ seed: 18 }),
+        machine: { description: { ...whole, functions: bare } },
+      });
       expect(faultsOf(result)).toEqual([]);
       expect(Object.keys(result.exporters[0]!.triggers).toSorted()).toEqual(['close', 'command']);
     },

@@ -42,3 +42,13 @@ export const DEFAULT_SCENARIO: Scenario = {
   rogue: undefined,
   faults: DEFAULT_FAULTS,
 };
+
+/** The importers that run when nobody asks for any. */
+export function isDefaultCrew({ importers, threads }: Scenario): boolean {
+  return threads === undefined && JSON.stringify(importers) === JSON.stringify(DEFAULT_SCENARIO.importers);
+}
+
+/** The exporters and importers that run when nobody asks for any: they fit themselves to the machine. */
+export function isDefaultLoad(scenario: Scenario): boolean {
+  return isDefaultCrew(scenario) && JSON.stringify(scenario.exporters) === JSON.stringify(DEFAULT_SCENARIO.exporters);
+}
