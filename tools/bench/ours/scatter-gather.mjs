@@ -36,6 +36,32 @@ export async function copyPages({ pages }) {
   };
 }
 
+/** The same with `TypedArray.set`, as one would without WebAssembly. */
+export function setPages({ pages }) {
+  const { bytes, memory, from, to } = sharedPages(pages);
+  const sources = from.map((at) => memory.subarray(at, at + PAGE));
+  return {
+    GB_s: gbPerSecond(bytes, () => {
+      for (let i = 0; i < pages; i++) memory.set(sources[i], to[i]);
+    }),
+  };
+}
+
+/** One `TypedArray.set` of as many bytes in one piece. */
+export function setAll({ pages }) {
+  const { bytes, memory } = sharedPages(pages);
+  const source = memory.subarray(0, bytes);
+  return { GB_s: gbPerSecond(bytes, () => memory.set(source, bytes)) };
+}
+
+function sharedPages(pages) {
+  const bytes = pages * PAGE;
+  const memory = new Uint8Array(new SharedArrayBuffer(2 * bytes)).fill(1);
+  const from = Array.from(shuffled(pages, 1), (frame) => frame * PAGE);
+  const to = Array.from(shuffled(pages, 2), (frame) => (pages + frame) * PAGE);
+  return { bytes, memory, from, to };
+}
+
 function shuffled(count, seed) {
   const list = Uint32Array.from({ length: count }, (_, i) => i);
   let x = seed;

@@ -334,3 +334,19 @@ describe('splitting', () => {
     }
   });
 });
+
+test('a million live mappings of single pages take eight bytes each', () => {
+  using machine = testMachine({ arenaBytes: 32 * MIB });
+  using domain = domainOf(machine, { pgsizeBitmap: 4 * KIB });
+  const [pages, before] = [2 ** 20, machine.arena.usage().usedBytes];
+  // No two neighbours stand for neighbouring frames.
+  const paddrOf = (page: number): number => BIG_BAR + ((page * 7919) % pages) * 4096;
+  for (let page = 0; page < pages; page++) domain.map(IOVA + page * 8192, paddrOf(page), 4096, RW);
+  expect(domain.mappedPages).toBe(pages);
+  expect(machine.arena.usage().usedBytes - before).toBeLessThan(pages * 9);
+  for (let page = 0; page < pages; page += 4097) {
+    expect(domain.iovaToPhys(IOVA + page * 8192 + 1)).toBe(paddrOf(page) + 1);
+    expect(domain.iovaToPhys(IOVA + page * 8192 + 4096)).toBe(0);
+  }
+  expect(domain.audit()).toEqual([]);
+});
