@@ -9,6 +9,11 @@ import type { Bdf } from '../topology/index.ts';
 export interface AcsSetup {
   /** An IOMMU is in use: isolation is switched on wherever it can be. */
   readonly iommu: boolean;
+  /**
+   * What firmware leaves in the control words: what the description shows, or nothing. A description that was made while an
+   * IOMMU was in use shows what the kernel wrote, so that `described` is too much when `iommu` is false.
+   */
+  readonly firmware?: 'described' | 'off';
   /** Functions named by `pci=disable_acs_redir=`: each a name, a path or `pci:VENDOR:DEVICE`. */
   readonly disableAcsRedir?: readonly string[];
   /** The text after `pci=config_acs=`, such as `xx0xx@0000:0b:00.0;1x1@pci:10b5:8749`. */

@@ -19,10 +19,30 @@ describe('the ACS control word that the kernel leaves (drivers §2.6)', () => {
     ['ATS disabled: TB too', { cap: 0x7f, ctrl: 0 }, { iommu: true, atsDisabled: true }, 0x1f],
     ['an untrusted port: TB too', { cap: 0x7f, ctrl: 0 }, { iommu: true, untrusted: ['00:01.0'] }, 0x1f],
     ['another untrusted port', { cap: 0x7f, ctrl: 0 }, { iommu: true, untrusted: ['00:02.0'] }, 0x1d],
+    ['IOMMU off, nothing left by firmware', { cap: 0x7f, ctrl: 0x1d }, { iommu: false, firmware: 'off' }, 0x00],
+    ['IOMMU on, nothing left by firmware', { cap: 0x7f, ctrl: 0x60 }, { iommu: true, firmware: 'off' }, 0x1d],
     ['redirects disabled by name', { cap: 0x7f, ctrl: 0x20 }, { iommu: true, disableAcsRedir: ['0000:00:01.0'] }, 0x11],
     ['also without an IOMMU', { cap: 0x7f, ctrl: 0x2d }, { iommu: false, disableAcsRedir: ['00:01.0'] }, 0x01],
   ])('%s', (_what, acs, setup, expected) => {
     expect(controlOf(acs, setup)).toBe(expected);
+  });
+
+  test('what is not known of a word, and what is', () => {
+    const topology = new Topology(twoRootMachine({ acs: { D0: 'unknown', D1: null } }));
+    const wordOf = (setup: AcsSetup, node: 'D0' | 'D1' = 'D0') => {
+      const acs = acsStateOf(topology, setup);
+      return {
+        word: acs.control(topology.function(NODE[node])),
+        redirects: acs.redirection(topology.function(NODE[node])),
+      };
+    };
+    expect(wordOf({ iommu: true })).toEqual({ word: { value: 0, known: 0 }, redirects: 'unknown' });
+    expect(wordOf({ iommu: true }, 'D1')).toEqual({ word: null, redirects: false });
+    expect(wordOf({ iommu: true, disableAcsRedir: [NODE.D0] })).toMatchObject({ redirects: false });
+    expect(wordOf({ iommu: true, configAcs: `xxx00xx@${NODE.D0}` })).toMatchObject({ redirects: 'unknown' });
+    expect(wordOf({ iommu: true, configAcs: `x0x00xx@${NODE.D0}` })).toMatchObject({ redirects: false });
+    expect(wordOf({ iommu: true, configAcs: `xxxx1xx@${NODE.D0}` })).toMatchObject({ redirects: 'unknown' });
+    expect(wordOf({ iommu: false, overrides: { [NODE.D0]: 0x04 } })).toMatchObject({ redirects: true });
   });
 
   test.each([

@@ -96,7 +96,7 @@ class AcsRules {
     const standard = this.standardControl(fn);
     const isOther = standard === null ? false : or(hasIntelWideRegisters(fn), isIntelPchPort(fn));
     if (standard === null || isOther === false || this.#written.has(fn.bdf)) return standard;
-    const firmware = firmwareControl(fn);
+    const firmware = this.#firmware(fn);
     const other = hasIntelWideRegisters(fn) === true ? firmware : this.#commandLine(fn, firmware, firmware);
     return isOther === true ? other : oneOf(standard, oneOf(other, firmware));
   }
@@ -106,8 +106,14 @@ class AcsRules {
     if (acs === null || (acs === 'unknown' && fn.pcieType === null)) return null;
     const late = this.#written.get(fn.bdf);
     if (late !== undefined) return knownWord(acs === 'unknown' ? late : late & acs.cap);
-    const firmware = firmwareControl(fn);
+    const firmware = this.#firmware(fn);
     return this.#commandLine(fn, firmware, this.#isolated(fn, firmware));
+  }
+
+  #firmware({ acs, description }: TopologyFunction): AcsWord {
+    if (this.#setup.firmware === 'off') return knownWord(0);
+    const control = acs === null || acs === 'unknown' ? description.acsControlIfAny : acs.ctrl;
+    return control === undefined ? UNKNOWN_WORD : knownWord(control);
   }
 
   /** @kernel pci_std_enable_acs */
@@ -140,11 +146,6 @@ class AcsRules {
   #entryOf(fn: TopologyFunction): ConfigAcsEntry | undefined {
     return this.#entries.find((entry) => entry.matches(this.#topology, fn));
   }
-}
-
-function firmwareControl({ acs, description }: TopologyFunction): AcsWord {
-  const control = acs === null || acs === 'unknown' ? description.acsControlIfAny : acs.ctrl;
-  return control === undefined ? UNKNOWN_WORD : knownWord(control);
 }
 
 function or(a: boolean | 'unknown', b: boolean | 'unknown'): boolean | 'unknown' {

@@ -80,6 +80,15 @@ describe('two cards with switches of their own below one switch, host bridge 808
     expect(off.because).toBe('0000:0a:00.0 (upstream-port) is above both and nothing on the way redirects');
   });
 
+  test('described while an IOMMU was in use: what firmware left is not known, so the remedy says under what condition', () => {
+    const acsThen: AcsKnowledge = { cap: 0x7f, ctrl: 0x1d };
+    const functions = machine.functions.map((fn) => (fn.acs === null ? fn : { ...fn, acs: acsThen }));
+    expect(explain({ ...machine, functions }, '0e:00.0', '12:00.0', ON).remedies).toEqual([
+      `pci=disable_acs_redir=${ports.join(';')} gives BUS_ADDR`,
+      'no IOMMU (intel_iommu=off or amd_iommu=off), where firmware leaves ACS off, gives BUS_ADDR',
+    ]);
+  });
+
   test('a redirect that is taken back at one port only does not help', () => {
     const setup = { iommu: true, disableAcsRedir: ports.slice(1) };
     const found = explain(machine, '0e:00.0', '12:00.0', setup);
@@ -204,5 +213,96 @@ describe('what is not known', () => {
       because:
         "they share no bridge; host bridge 8086:???? (0000:00) may be on the kernel's list and the CPU is not AMD Zen",
     });
+  });
+});
+
+describe('kinds of functions', () => {
+  const acs: AcsKnowledge = { cap: 0x5f, ctrl: 0x04 };
+  const vfs = testMachine(
+    [
+      testBridge('0000:00:01.0', 'root-port', [1, 2]),
+      testFunction('0000:01:00.0', 'endpoint', {
+        sriov: { totalVfs: 2, numVfs: 2, vfOffset: 0x100, vfStride: 1, vfDevice: 0x1001 },
+      }),
+      testFunction('0000:02:00.0', 'vf', { physfn: '0000:01:00.0' }),
+      testFunction('0000:02:00.1', 'vf', { physfn: '0000:01:00.0' }),
+    ],
+    { cpu: INTEL },
+  );
+
+  test.each([
+    ['01:00.0', '02:00.0'],
+    ['02:00.0', '02:00.1'],
+  ])('a virtual function is where its physical one is: %s and %s', (from, to) => {
+    expect(explain(vfs, from, to)).toMatchObject({ type: 'BUS_ADDR', distance: 2 });
+  });
+
+  test('its way starts with itself: ACS of the root port counts, that of its physical function does not', () => {
+    const functions = vfs.functions.map((fn) => (fn.kind === 'vf' ? fn : { ...fn, acs }));
+    const found = explain({ ...vfs, functions }, '02:00.0', '02:00.1');
+    expect(found.type).toBe('NOT_SUPPORTED');
+    expect(words(found)).toEqual(['provider 0000:02:00.0', 'common 0000:00:01.0 true', 'client 0000:02:00.1']);
+  });
+
+  test('behind a bridge to conventional PCI', () => {
+    const machine = testMachine(
+      [
+        testBridge('0000:00:01.0', 'root-port', [1, 2]),
+        testBridge('0000:01:00.0', 'pcie-to-pci-bridge', [2, 2]),
+        testFunction('0000:02:00.0', 'pci-device'),
+        testFunction('0000:02:01.0', 'pci-device'),
+      ],
+      { cpu: INTEL },
+    );
+    expect(explain(machine, '02:00.0', '02:01.0')).toMatchObject({
+      type: 'BUS_ADDR',
+      distance: 2,
+      because: '0000:01:00.0 (pcie-to-pci-bridge) is above both and nothing on the way redirects',
+    });
+  });
+
+  test('behind a volume management device: a host bridge of its own, on no list', () => {
+    const machine = testMachine(
+      [
+        testFunction('0000:00:00.0', 'host-bridge', { vendor: 0x8086, device: 0x09a2, class: 0x060000 }),
+        testBridge('0000:00:01.0', 'root-port', [1, 1], { vendor: 0x8086 }),
+        testFunction('0000:01:00.0', 'endpoint'),
+        testFunction('0000:00:0e.0', 'rciep', { vendor: 0x8086, device: 0x467f }),
+        testBridge('10000:e0:06.0', 'root-port', [0xe1, 0xe1], { vendor: 0x8086, device: 0x464d }),
+        testFunction('10000:e1:00.0', 'endpoint'),
+      ],
+      { cpu: INTEL, hostBridges: [testHostBridge(0), testHostBridge(0xe0, { domain: 0x10000 })] },
+    );
+    expect(explain(machine, '01:00.0', '10000:e1:00.0')).toMatchObject({ type: 'NOT_SUPPORTED', distance: 4 });
+    expect(explain(machine, '01:00.0', '10000:e1:00.0').because).toContain('host bridge 8086:464d (10000:e0) is not');
+  });
+
+  test('the same bus numbers in two domains are no common bridge', () => {
+    const machine = testMachine(
+      ['0000', '0001'].flatMap((domain) => [
+        testBridge(`${domain}:00:01.0`, 'root-port', [1, 1]),
+        testFunction(`${domain}:01:00.0`, 'endpoint'),
+      ]),
+      { hostBridges: [testHostBridge(0), testHostBridge(0, { domain: 1 })] },
+    );
+    expect(explain(machine, '0000:01:00.0', '0001:01:00.0')).toMatchObject({ type: 'THRU_HOST_BRIDGE', distance: 4 });
+  });
+
+  test('a tree of which it is not told where it is attached', () => {
+    const machine = testMachine(
+      [
+        testBridge('0000:00:01.0', 'root-port', [1, 1]),
+        testFunction('0000:01:00.0', 'endpoint'),
+        testFunction('0000:05:00.0', 'endpoint'),
+        testFunction('0000:05:00.1', 'endpoint', { acs: REDIRECT }),
+      ],
+      { cpu: INTEL, hostBridges: [testHostBridge(0), testHostBridge(5, { assumed: true })] },
+    );
+    for (const to of ['01:00.0', '05:00.1']) expect(explain(machine, '05:00.0', to).type).toBe('UNKNOWN');
+    expect(explain(machine, '05:00.0', '01:00.0').restsOn).toEqual(['the bridge above bus 0000:05']);
+    expect(explain(machine, '05:00.0', '05:00.1').because).toBe(
+      'request redirect on 0000:05:00.1 sends it up; it is not known which host bridge is above bus 0000:05, and the CPU is not AMD Zen',
+    );
+    expect(explain({ ...machine, cpu: AMD_ZEN }, '05:00.0', '05:00.1').type).toBe('THRU_HOST_BRIDGE');
   });
 });

@@ -14,9 +14,11 @@ export function findRemedies(
   judge: (changed: P2pSetup) => P2pVerdict,
 ): readonly string[] {
   const found: string[] = [];
-  const attempt = (text: string, changed: P2pSetup): void => {
+  const attempt = (text: string, changed: P2pSetup): boolean => {
     const then = judge(changed);
-    if (ORDER.indexOf(then) > Math.max(ORDER.indexOf(now.type), 0)) found.push(`${text} gives ${then}`);
+    const better = ORDER.indexOf(then) > Math.max(ORDER.indexOf(now.type), 0);
+    if (better) found.push(`${text} gives ${then}`);
+    return better;
   };
   const ports = now.path.filter(({ decides }) => decides).map((hop) => hop.function.bdf);
   if (ports.length > 0) {
@@ -25,7 +27,10 @@ export function findRemedies(
     const instead = setup.configAcs === undefined ? '' : ' instead of config_acs';
     attempt(`pci=disable_acs_redir=${ports.join(';')}${instead}`, { ...others, disableAcsRedir });
   }
-  if (setup.iommu) attempt('no IOMMU (intel_iommu=off or amd_iommu=off)', { ...setup, iommu: false });
+  const off = 'no IOMMU (intel_iommu=off or amd_iommu=off)';
+  if (setup.iommu && !attempt(off, { ...setup, iommu: false })) {
+    attempt(`${off}, where firmware leaves ACS off,`, { ...setup, iommu: false, firmware: 'off' });
+  }
   if (setup.whitelist !== undefined) {
     const { whitelist: _old, ...others } = setup;
     attempt('a kernel with the newest list of host bridges', others);
