@@ -64,9 +64,15 @@ const INTEL = 0x8086;
 export class DmaAliases {
   readonly #topology: Topology;
   readonly #vmdOfDomain: ReadonlyMap<number, TopologyFunction>;
+  /** Device and function numbers on its bus that a function also uses; most use none. */
+  readonly #devfns = new Map<TopologyFunction, ReadonlySet<number>>();
 
   constructor(topology: Topology) {
     this.#topology = topology;
+    for (const fn of topology.functions) {
+      const found = ALIASES.find(({ vendor, devices }) => vendor === fn.vendor && devices.has(fn.device ?? -1));
+      if (found !== undefined) this.#devfns.set(fn, new Set(found.devfns(fn)));
+    }
     const domains = [...new Set(topology.hostBridges.map(({ domain }) => domain))]
       .filter((domain) => domain >= FIRST_VMD_DOMAIN)
       .toSorted((a, b) => a - b);
@@ -81,20 +87,13 @@ export class DmaAliases {
     return this.#vmdOfDomain.get(fn.domain) ?? fn;
   }
 
-  /** Device and function numbers on its bus that a function also uses. */
-  devfnsOf(fn: TopologyFunction): readonly number[] {
-    const found = ALIASES.find(({ vendor, devices }) => vendor === fn.vendor && devices.has(fn.device ?? -1));
-    return found === undefined ? [] : found.devfns(fn).filter((alias) => alias !== fn.devfn);
-  }
-
   /** Whether one of two functions uses the other's name. @kernel pci_devs_are_dma_aliases */
   areAliases(a: TopologyFunction, b: TopologyFunction): boolean {
-    return (
-      this.devfnsOf(a).includes(b.devfn) ||
-      this.devfnsOf(b).includes(a.devfn) ||
-      this.realFunction(a) === b ||
-      this.realFunction(b) === a
-    );
+    return this.#uses(a, b) || this.#uses(b, a) || this.realFunction(a) === b || this.realFunction(b) === a;
+  }
+
+  #uses(fn: TopologyFunction, other: TopologyFunction): boolean {
+    return this.#devfns.get(fn)?.has(other.devfn) === true;
   }
 
   /**
