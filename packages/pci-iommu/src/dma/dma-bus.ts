@@ -28,6 +28,12 @@ export interface DmaBus {
   accessOf(fn: TopologyFunction): number;
   /** The domain that a function is attached to at this moment. */
   domainOf(fn: TopologyFunction): IommuDomain;
+  /** The domain that lets nothing pass. */
+  blockedDomain(): IommuDomain;
+  /** The device control register of a function. */
+  deviceControlOf(fn: TopologyFunction): number;
+  /** Whether the root complex takes addresses that a function translated by itself. */
+  trustsTranslated(fn: TopologyFunction): boolean;
   /** Notes an uncorrectable error in a function's AER registers. */
   reportError(fn: TopologyFunction, bits: number): void;
 }

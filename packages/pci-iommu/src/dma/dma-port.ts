@@ -1,26 +1,45 @@
-import { type Mem, syncPoint } from '@dmabuf-emu/shm';
-import { fillRuns, gatherRuns, readRuns, scatterRuns, writeRuns } from '../memory/move-runs.ts';
+import { atomicLoad, atomicStore, KernelError, type Mem, syncPoint } from '@dmabuf-emu/shm';
+import { compareRuns, fillRuns, gatherRuns, readRuns, scatterRuns, writeRuns } from '../memory/move-runs.ts';
 import { isMessageAddress } from '../interrupts/message-window.ts';
 import type { PatternMismatch, PatternRange } from '../memory/pattern.ts';
 import type { TopologyFunction } from '../topology/index.ts';
 import type { DmaBus } from './dma-bus.ts';
 import { DmaFault, type FaultRecord } from './fault-record.ts';
+import type { PacketKind } from './packet.ts';
+import { PostedWrites } from './posted-writes.ts';
 import { Resolver } from './resolver.ts';
+import { ScatterGather } from './scatter-gather.ts';
 
 /** Longest piece of an access that is resolved at once. */
 const PIECE_BYTES = 1024 * 1024;
+const WORD_BYTES = 4;
+
+/** The first byte that is not as expected. */
+export interface Difference {
+  readonly offset: number;
+  readonly expected: number;
+  readonly actual: number;
+}
 
 /**
- * How a PCI function reaches memory: each access goes, as a packet of that function, through bridges, root complex and IOMMU
+ * How a PCI function reaches memory: each access goes, as packets of that function, through bridges, root complex and IOMMU
  * to RAM or a BAR. A handle of one thread; any number of threads may play the engines of one function.
  *
  * Methods named `try...` return how many bytes were moved and leave the reason in {@link fault}; the others throw
- * {@link DmaFault} unless all were. Bytes before the fault were moved; the rest of a read is all ones.
+ * {@link DmaFault} unless all were. Packets before the fault were moved; the rest of a read is all ones. Writes become visible
+ * in the order in which they were made: who sees a flag sees the data that was written before it. A write of four bytes in the
+ * window of the interrupt controllers is an interrupt, and comes after all of them.
  */
 export class DmaPort {
   readonly fn: TopologyFunction;
+  /** What its packets are like. */
+  readonly packet: PacketKind;
   /** Why the last access ended early; `null` when it did not. */
   fault: FaultRecord | null = null;
+  /** Accesses by lists of addresses. */
+  readonly sg: ScatterGather;
+  /** Writes that are on their way. */
+  readonly posted: PostedWrites;
   readonly #bus: DmaBus;
   readonly #mem: Mem;
   readonly #resolver: Resolver;
@@ -28,14 +47,22 @@ export class DmaPort {
   readonly #traceRead: number;
   readonly #traceWrite: number;
 
-  constructor(bus: DmaBus, fn: TopologyFunction) {
+  constructor(bus: DmaBus, fn: TopologyFunction, packet: PacketKind = {}, posted?: PostedWrites) {
     this.fn = fn;
+    this.packet = packet;
     this.#bus = bus;
     this.#mem = bus.machine.mem;
-    this.#resolver = new Resolver(bus, fn, 'target');
-    this.#source = new Resolver(bus, fn, 'source');
+    this.#resolver = new Resolver(bus, fn, 'target', packet);
+    this.#source = new Resolver(bus, fn, 'source', packet);
     this.#traceRead = bus.machine.trace.name('dma.read');
     this.#traceWrite = bus.machine.trace.name('dma.write');
+    this.sg = new ScatterGather(this);
+    this.posted = posted ?? new PostedWrites();
+  }
+
+  /** A port of the same function whose packets are of another kind. */
+  as(packet: PacketKind): DmaPort {
+    return new DmaPort(this.#bus, this.fn, packet, this.posted);
   }
 
   /** Reads `length` bytes. @throws DmaFault */
@@ -86,9 +113,48 @@ export class DmaPort {
   /** {@link write} that returns the bytes written. */
   tryWrite(address: number, bytes: Uint8Array): number {
     if (isMessageAddress(address)) return this.#message(address, bytes);
+    if (bytes.length === WORD_BYTES && address % WORD_BYTES === 0) return this.#tryStore(address, wordOf(bytes));
     return this.#each(address, bytes.length, true, (done, got) => {
       writeRuns(this.#mem, this.#resolver.runs, bytes.subarray(done, done + got));
     });
+  }
+
+  /** Writes bytes, sooner or later: see {@link PostedWrites}. Faults are only in the log. */
+  post(address: number, bytes: Uint8Array): void {
+    this.posted.post(this, address, bytes);
+  }
+
+  /** Writes 32 bits at once: a flag, a doorbell, an interrupt. @throws DmaFault; KernelError EINVAL for an unaligned address */
+  store(address: number, value: number): void {
+    checkAligned(address);
+    if (isMessageAddress(address)) this.#all(this.#message(address, bytesOf(value)));
+    else this.#all(this.#tryStore(address, value));
+  }
+
+  /** Reads 32 bits at once. @throws DmaFault; KernelError EINVAL for an unaligned address */
+  load(address: number): number {
+    checkAligned(address);
+    const got = this.#begin(address, WORD_BYTES, false);
+    const value = got === WORD_BYTES ? atomicLoad(this.#mem, this.#resolver.runs.at(0) / WORD_BYTES) : -1;
+    this.#resolver.recheck();
+    this.#all(got);
+    return value;
+  }
+
+  /**
+   * Compares with private bytes, by reading as the device.
+   * @returns the first difference, or `null`
+   * @throws DmaFault when what comes before it cannot be read
+   */
+  compare(address: number, bytes: Uint8Array): Difference | null {
+    let found: Difference | null = null;
+    const done = this.#each(address, bytes.length, false, (at, got) => {
+      const offset = at + compareRuns(this.#mem, this.#resolver.runs, bytes.subarray(at, at + got));
+      if (found === null && offset >= at)
+        found = { offset, expected: bytes[offset]!, actual: this.#byteAt(offset - at) };
+    });
+    if (found === null) this.#all(done);
+    return found;
   }
 
   /** Writes `length` bytes from a byte offset of the arena. @throws DmaFault */
@@ -117,7 +183,7 @@ export class DmaPort {
     }
     let done = 0;
     do {
-      syncPoint('dma.resolve');
+      this.#enter();
       const bytes = Math.min(PIECE_BYTES, length - done);
       const readable = this.#source.resolve(src + done, bytes, false);
       this.fault = this.#source.fault;
@@ -138,7 +204,12 @@ export class DmaPort {
 
   /** Writes `length` bytes of `value`. @throws DmaFault */
   fill(address: number, value: number, length: number): number {
-    return this.#all(this.#each(address, length, true, () => fillRuns(this.#mem, this.#resolver.runs, value)));
+    return this.#all(this.tryFill(address, value, length));
+  }
+
+  /** {@link fill} that returns the bytes written. */
+  tryFill(address: number, value: number, length: number): number {
+    return this.#each(address, length, true, () => fillRuns(this.#mem, this.#resolver.runs, value));
   }
 
   /** Writes the pattern of part of a buffer. @throws DmaFault */
@@ -165,16 +236,37 @@ export class DmaPort {
     return mismatch;
   }
 
-  /** A write to the window of interrupt messages: behind all writes before it, as it goes the same way. Returns its length. */
+  /** What the function wrote and read before comes before what follows. */
+  #enter(): void {
+    if (this.posted.pending > 0 && this.packet.relaxedOrdering !== true) this.posted.flush();
+    this.#resolver.walk.fence();
+    syncPoint('dma.resolve');
+  }
+
+  /** Writes a word in one piece, so that nobody sees a part of it. Returns the bytes written. */
+  #tryStore(address: number, value: number): number {
+    const got = this.#begin(address, WORD_BYTES, true);
+    if (got === WORD_BYTES) atomicStore(this.#mem, this.#resolver.runs.at(0) / WORD_BYTES, value | 0);
+    this.#resolver.recheck();
+    return got;
+  }
+
+  /** Interrupts. Returns the bytes written. */
   #message(address: number, bytes: Uint8Array): number {
-    syncPoint('dma.message');
-    const passes = this.#resolver.passesMessage(address, bytes.length);
+    this.#enter();
+    const arrives = this.#resolver.resolveMessage(address, bytes.length);
     this.fault = this.#resolver.fault;
-    const data = bytes.reduceRight((value, byte) => value * 256 + byte, 0);
-    if (passes) this.#bus.interrupts.deliver(address, data);
-    const moved = passes ? bytes.length : 0;
-    this.#trace(true, moved);
-    return moved;
+    this.#trace(true, arrives ? bytes.length : 0);
+    if (!arrives) return 0;
+    this.#bus.interrupts.deliver(address, wordOf(bytes));
+    return bytes.length;
+  }
+
+  /** A byte of what was resolved. */
+  #byteAt(offset: number): number {
+    const byte = new Uint8Array(offset + 1);
+    readRuns(this.#mem, this.#resolver.runs, byte);
+    return byte[offset]!;
   }
 
   /** Runs `fn` on each resolved piece of an access until a fault. Returns the bytes resolved. */
@@ -191,7 +283,7 @@ export class DmaPort {
 
   /** Resolves the next piece of an access and leaves it in the run list. Other threads get their chance before the data moves. */
   #begin(address: number, length: number, write: boolean): number {
-    syncPoint('dma.resolve');
+    this.#enter();
     const got = this.#resolver.resolve(address, length < PIECE_BYTES ? length : PIECE_BYTES, write);
     this.fault = this.#resolver.fault;
     syncPoint('dma.move');
@@ -209,4 +301,19 @@ export class DmaPort {
     if (!trace.on) return;
     trace.event(write ? this.#traceWrite : this.#traceRead, this.fn.index, bytes, this.fault === null ? 0 : 1);
   }
+}
+
+function wordOf(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+}
+
+function bytesOf(word: number): Uint8Array {
+  const bytes = new Uint8Array(WORD_BYTES);
+  new DataView(bytes.buffer).setUint32(0, word, true);
+  return bytes;
+}
+
+function checkAligned(address: number): void {
+  if (address % WORD_BYTES === 0) return;
+  throw new KernelError('EINVAL', 'dma', `0x${address.toString(16)} is not a multiple of ${WORD_BYTES}`);
 }

@@ -66,12 +66,15 @@ export class DmaFault extends KernelError {
   readonly record: FaultRecord;
   /** Bytes that were moved before. */
   readonly moved: number;
+  /** Index of the failing entry of an access by a list; 0 for others. */
+  readonly entry: number;
 
-  constructor(record: FaultRecord, moved: number) {
+  constructor(record: FaultRecord, moved: number, entry = 0) {
     const what = `${record.kind}: ${record.write ? 'write' : 'read'} of ${record.length} bytes at 0x${record.address.toString(16)} by function ${record.requester}`;
     super('EIO', 'dma', `${what}: ${record.reason}`);
     this.name = 'DmaFault';
     this.record = record;
     this.moved = moved;
+    this.entry = entry;
   }
 }

@@ -1,5 +1,5 @@
 export type { DmaBus } from './dma-bus.ts';
-export { DmaPort } from './dma-port.ts';
+export { type Difference, DmaPort } from './dma-port.ts';
 export { FaultLog } from './fault-log.ts';
 export {
   DmaFault,
@@ -10,4 +10,7 @@ export {
   type FaultRecord,
 } from './fault-record.ts';
 export * from './grants/index.ts';
+export { type PacketKind, payloadBytes, readRequestBytes } from './packet.ts';
+export { PostedWrites } from './posted-writes.ts';
 export * from './routing/index.ts';
+export { ScatterGather, type SgEntry, type SgProgress } from './scatter-gather.ts';

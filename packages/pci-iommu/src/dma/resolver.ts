@@ -2,7 +2,7 @@ import { Access, AerBit } from '../config-space/index.ts';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
 import { entryFrame } from '../iommu/table-entry.ts';
 import { IommuProt } from '../iommu/prot.ts';
-import { MESSAGE_BYTES } from '../interrupts/message-window.ts';
+import { MESSAGE_BYTES, MESSAGE_WINDOW } from '../interrupts/message-window.ts';
 import { barOf } from '../memory/memory-map.ts';
 import type { BarRange, MemoryRegion } from '../memory/memory-region.ts';
 import { PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
@@ -11,7 +11,8 @@ import type { TopologyFunction } from '../topology/index.ts';
 import type { DmaBus, Route } from './dma-bus.ts';
 import { type FaultKind, type FaultRecord } from './fault-record.ts';
 import { MmioCheck } from './mmio-check.ts';
-import type { Refusal } from './routing/index.ts';
+import { type PacketKind, payloadBytes, readRequestBytes, wholePackets } from './packet.ts';
+import type { Refusal, RouteTable } from './routing/index.ts';
 import { WalkState } from './walk-state.ts';
 
 /**
@@ -25,6 +26,7 @@ export class Resolver {
   readonly #bus: DmaBus;
   readonly #fn: TopologyFunction;
   readonly #side: string;
+  readonly #packet: PacketKind;
   readonly #mmio: MmioCheck;
   #write = false;
   #foreignNoted = false;
@@ -39,12 +41,15 @@ export class Resolver {
   #watched: { readonly paddr: number; readonly bytes: number } | null = null;
 
   #walk: WalkState | null = null;
+  /** Routes of packets that are out of the ordinary. */
+  #table: { readonly epoch: number; readonly value: RouteTable } | null = null;
 
   /** @param side - which side of a copy this is: part of a name */
-  constructor(bus: DmaBus, fn: TopologyFunction, side: string) {
+  constructor(bus: DmaBus, fn: TopologyFunction, side: string, packet: PacketKind) {
     this.#bus = bus;
     this.#fn = fn;
     this.#side = side;
+    this.#packet = packet;
     this.#mmio = new MmioCheck(bus, fn);
   }
 
@@ -73,36 +78,58 @@ export class Resolver {
     this.#open = this.#bus.checks;
     this.#mmio.begin(write);
     walk.clear();
-    if ((this.#bus.accessOf(this.#fn) & Access.MASTER) === 0) {
-      return this.#fail('aer-ur', address, length, 'bus master is off');
-    }
-    if (!(address >= 0 && address + length <= Number.MAX_SAFE_INTEGER)) {
-      return this.#fail('aer-ur', address, length, 'not an address');
-    }
-    const routes = this.#bus.router.tableOf(this.#fn);
+    if (!this.#mayStart(address, length)) return 0;
+    const routes = this.#routes();
     const end = address + length;
     for (let at = address; at < end && this.fault === null && !walk.isFull;) {
       const range = routes.find(at);
-      if (range === null) at += this.#throughRoot(at, Math.min(end, routes.nextAfter(at)) - at);
+      if (range === null) at += this.#toRoot(at, Math.min(end, routes.nextAfter(at)) - at);
       else if (range.refusal !== null) this.#refuse(range.refusal, at, end - at);
       else at += this.#physical(at, at + range.offset, Math.min(end, range.end) - at, 'bus');
     }
+    if (this.fault !== null && walk.runs.total > 0) this.#dropPartialPacket(address);
     this.#mmio.check();
     return walk.runs.total;
   }
 
-  /** Whether an interrupt message of `length` bytes gets from the function to the root complex; if not, that is a fault. */
-  passesMessage(address: number, length: number): boolean {
+  /** Whether a write in the message window arrives at the root complex as an interrupt; {@link fault} tells why not. */
+  resolveMessage(address: number, length: number): boolean {
     this.fault = null;
     this.#write = true;
-    this.#mmio.begin(true);
-    const range = this.#bus.router.tableOf(this.#fn).find(address);
+    if (!this.#mayStart(address, length)) return false;
+    const range = this.#routes().find(address);
+    if (range !== null) {
+      if (range.refusal !== null) this.#refuse(range.refusal, address, length);
+      else this.#fail('aer-ur', address, length, 'not an interrupt message');
+    } else if (this.#attached().type === 'blocked') this.#fail('iommu-fault', address, length, 'blocked domain');
+    else if (length !== MESSAGE_BYTES || address % MESSAGE_BYTES !== 0)
+      this.#fail('aer-ur', address, length, 'not an interrupt message');
+    return this.fault === null;
+  }
+
+  #mayStart(address: number, length: number): boolean {
     if ((this.#bus.accessOf(this.#fn) & Access.MASTER) === 0)
       this.#fail('aer-ur', address, length, 'bus master is off');
-    else if (length !== MESSAGE_BYTES || address % MESSAGE_BYTES !== 0) {
-      this.#fail('aer-ur', address, length, 'not an interrupt message');
-    } else if (range !== null && range.refusal !== null) this.#refuse(range.refusal, address, length);
+    else if (!(address >= 0 && address + length <= Number.MAX_SAFE_INTEGER))
+      this.#fail('aer-ur', address, length, 'not an address');
     return this.fault === null;
+  }
+
+  #routes(): RouteTable {
+    const { router } = this.#bus;
+    const { requesterId, translated } = this.#packet;
+    if (requesterId === undefined && translated !== true) return router.tableOf(this.#fn);
+    const { epoch } = router;
+    if (this.#table?.epoch !== epoch) this.#table = { epoch, value: router.tableFor(this.#fn, this.#packet) };
+    return this.#table.value;
+  }
+
+  /** What was found of a packet that failed is not moved. */
+  #dropPartialPacket(address: number): void {
+    const { runs } = this.walk;
+    const control = this.#bus.deviceControlOf(this.#fn);
+    const packetBytes = this.#write ? payloadBytes(control) : readRequestBytes(control);
+    if ((address + runs.total) % packetBytes !== 0) runs.truncate(wholePackets(address, runs.total, packetBytes));
   }
 
   /**
@@ -124,9 +151,28 @@ export class Resolver {
       this.#note('stale-iotlb-hit', changed * PAGE_SIZE, PAGE_SIZE, 'unmapped during the access');
   }
 
+  /** At the root complex: what is not for the interrupt controllers goes on. Returns bytes resolved. */
+  #toRoot(address: number, length: number): number {
+    if (address > MESSAGE_WINDOW.end || address + length <= MESSAGE_WINDOW.start)
+      return this.#throughRoot(address, length);
+    if (address < MESSAGE_WINDOW.start) return this.#throughRoot(address, MESSAGE_WINDOW.start - address);
+    return this.#fail('aer-ur', address, length, 'not an interrupt message');
+  }
+
+  /** The domain of whoever the packet says it comes from. */
+  #attached(): IommuDomain {
+    const { requesterId } = this.#packet;
+    const fn = requesterId === undefined ? this.#fn : this.#bus.topology.byRequesterId(this.#fn.domain, requesterId);
+    return fn === undefined ? this.#bus.blockedDomain() : this.#bus.domainOf(fn);
+  }
+
   /** From the root complex on: through the requester's domain. Returns bytes resolved. */
   #throughRoot(address: number, length: number): number {
-    const domain = this.#bus.domainOf(this.#fn);
+    const domain = this.#attached();
+    if (this.#packet.translated === true && domain.type !== 'identity') {
+      if (this.#bus.trustsTranslated(this.#fn)) return this.#physical(address, address, length, 'direct');
+      return this.#fail('iommu-fault', address, length, 'translated request of a device without ATS');
+    }
     switch (domain.type) {
       case 'blocked':
         this.#fail('iommu-fault', address, length, 'blocked domain');

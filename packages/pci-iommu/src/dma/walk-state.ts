@@ -1,4 +1,4 @@
-import type { Machine, Mem } from '@dmabuf-emu/shm';
+import { atomicExchange, type Machine, type Mem } from '@dmabuf-emu/shm';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
 import { highBits, lowBits, MAX_PAGE_NUMBER } from '../iommu/table-entry.ts';
 import type { MemoryRegion } from '../memory/memory-region.ts';
@@ -21,7 +21,8 @@ const END_THEN_STALE = 6;
 const NEXT_ENTRY = 7;
 const RUNS = 8;
 const ENTRIES = RUNS + 2 * PAGES;
-const STATE_WORDS = ENTRIES + PAGES + 1;
+const FENCE = ENTRIES + PAGES + 1;
+const STATE_WORDS = FENCE + 1;
 const CHECK_STALE = 1;
 const CHECK_OWNED = 2;
 
@@ -77,6 +78,11 @@ export class WalkState {
     mem.i32[at + DIRECTORY] = memory.store.directoryByte;
     mem.i32[at + BITMAP] = memory.ram.bitmapByte;
     mem.i32[at + FRAMES] = 0;
+  }
+
+  /** Whatever this thread read and wrote before, other threads see before what it reads and writes from now on. */
+  fence(): void {
+    atomicExchange(this.#mem, this.#at + FENCE, 0);
   }
 
   /** A new access begins. */

@@ -13,6 +13,8 @@ interface Span {
 
 /** Holes below this are of the legacy kind: RAM goes on behind them. */
 const ONE_MIB = 2 ** 20;
+/** No RAM is from here up to 4 GiB. */
+const INTERRUPT_CONTROLLERS = 0xfec0_0000;
 /** Where RAM goes on once the hole for 32-bit MMIO is reached. */
 const FOUR_GIB = 2 ** 32;
 
@@ -67,7 +69,8 @@ function mergeSpans(holes: readonly Hole[]): readonly Hole[] {
 /** RAM up to the first hole above 1 MiB (around older ones below it), then from 4 GiB up around the holes. */
 function ramSpans(holes: readonly Hole[], ramBytes: number): Span[] {
   const spans: Span[] = [];
-  const mmio = holes.find((hole) => hole.end > ONE_MIB && hole.start < FOUR_GIB)?.start ?? FOUR_GIB;
+  const window = holes.find((hole) => hole.end > ONE_MIB && hole.start < FOUR_GIB)?.start;
+  const mmio = Math.min(window ?? INTERRUPT_CONTROLLERS, INTERRUPT_CONTROLLERS);
   let left = ramBytes;
   let at = 0;
   for (const hole of mergeSpans([

@@ -62,3 +62,18 @@ export function scatterRuns(mem: Mem, dst: RunList, from: number): void {
 export function fillRuns(mem: Mem, dst: RunList, value: number): void {
   for (let i = 0; i < dst.count; i++) mem.fill(dst.at(i), value, dst.bytes(i));
 }
+
+/** Offset of the first byte of the pieces that differs from `bytes`; -1 when none does, as far as both go. */
+export function compareRuns(mem: Mem, src: RunList, bytes: Uint8Array): number {
+  let done = 0;
+  for (let i = 0; i < src.count && done < bytes.length; i++) {
+    const n = Math.min(src.bytes(i), bytes.length - done);
+    const piece = mem.u8.subarray(src.at(i), src.at(i) + n);
+    const expected = bytes.subarray(done, done + n);
+    if (Buffer.compare(piece, expected) !== 0) {
+      for (let at = 0; at < n; at++) if (piece[at] !== expected[at]) return done + at;
+    }
+    done += n;
+  }
+  return -1;
+}

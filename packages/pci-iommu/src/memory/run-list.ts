@@ -56,6 +56,19 @@ export class RunList {
     this.end = at + bytes;
   }
 
+  /** Forgets what is behind the first `bytes` bytes. */
+  truncate(bytes: number): void {
+    let left = this.total - bytes;
+    while (left > 0 && this.count > 0) {
+      const cut = Math.min(left, this.bytes(this.count - 1));
+      this.pairs[2 * this.count - 1]! -= cut;
+      left -= cut;
+      if (this.bytes(this.count - 1) === 0) this.count--;
+    }
+    this.total = Math.min(this.total, bytes);
+    if (this.count > 0) this.end = this.at(this.count - 1) + this.bytes(this.count - 1);
+  }
+
   /** Takes note of pieces of `bytes` bytes that were written to {@link pairs} from outside; there are `count` now. */
   wrote(count: number, bytes: number): void {
     this.count = count;

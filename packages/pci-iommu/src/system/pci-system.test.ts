@@ -84,17 +84,19 @@ describe('PciSystem', () => {
     }
   });
 
-  test('IOVAs never equal a bus address below the host bridge', () => {
+  test('IOVAs never equal a bus address below the host bridge, or one of an interrupt', () => {
     using machine = testMachine();
     const pci = testSystem(machine);
     const { iommu } = pci.function(NODE.B);
-    expect(iommu.iovaAlloc(0x4000_0000, 2 ** 32 - 1)).toBe(0xc000_0000);
+    expect(iommu.iovaAlloc(0x0100_0000, 2 ** 32 - 1)).toBe(0xff00_0000);
+    expect(iommu.iovaAlloc(0x0100_0000, 2 ** 32 - 1)).toBe(0xfd00_0000);
     expect(iommu.iovaAlloc(0x4000_0000, 2 ** 32 - 1)).toBe(0x4000_0000);
     const wide = iommu.iovaAlloc(2 ** 37, 2 ** 38 - 1);
     expect(wide).toBe(2 ** 37);
     expect(iommu.iovaAlloc(2 ** 36, 2 ** 37 - 1)).toBe(0);
     for (const [iova, size] of [
-      [0xc000_0000, 0x4000_0000],
+      [0xff00_0000, 0x0100_0000],
+      [0xfd00_0000, 0x0100_0000],
       [0x4000_0000, 0x4000_0000],
       [wide, 2 ** 37],
     ] as const)

@@ -1,6 +1,6 @@
 import { Device } from '@dmabuf-emu/core';
 import { atomicAdd, KernelError, type Machine, UsageError } from '@dmabuf-emu/shm';
-import { PciCommand } from '../config-space/index.ts';
+import { CapId, EXP_DEVCTL, PciCommand } from '../config-space/index.ts';
 import { configSpaceAt, FunctionStruct, functionStates } from '../config-space/function-state.ts';
 import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
 import { acsStateOf, type IommuGroup, iommuGroups, type KernelAcs } from '../groups/index.ts';
@@ -204,6 +204,20 @@ export class PciSystem implements DmaBus {
 
   domainOf(fn: TopologyFunction): IommuDomain {
     return this.domains.of(fn);
+  }
+
+  blockedDomain(): IommuDomain {
+    return this.domains.blocked();
+  }
+
+  deviceControlOf(fn: TopologyFunction): number {
+    const { config } = this.functions[fn.index]!;
+    const at = config.capabilityAt(CapId.EXP);
+    return at === 0 ? 0 : config.peek(at + EXP_DEVCTL, 2);
+  }
+
+  trustsTranslated(fn: TopologyFunction): boolean {
+    return fn.description.ats === true;
   }
 
   reportError(fn: TopologyFunction, bits: number): void {

@@ -1,18 +1,11 @@
 import { AcsBit, type TopologyFunction } from '../../topology/index.ts';
+import type { PacketKind } from '../packet.ts';
 import { type BusTree, requesterIdAbove } from './bus-tree.ts';
 import { ClaimMap, intersect, type Span, subtract } from './claim-map.ts';
 import { busBars, type RouteRegisters } from './route-registers.ts';
 import { type PeerRange, type Refusal, RouteTable } from './route-table.ts';
 
 const EVERYWHERE: readonly Span[] = [{ start: 0, end: Infinity }];
-
-/** What of a packet, beside its address, decides where it goes. */
-export interface PacketKind {
-  /** Bus, device and function that it says it comes from; the true one by default. */
-  readonly requesterId?: number;
-  /** Its address was translated by the device itself: it has a translation from ATS. */
-  readonly translated?: boolean;
-}
 
 /**
  * Follows a function's way to the root. A function or port without request redirection lets a packet turn to whatever is

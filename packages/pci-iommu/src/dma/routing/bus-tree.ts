@@ -40,3 +40,10 @@ export function requesterIdAbove(bridge: TopologyFunction, below: number): numbe
       return below;
   }
 }
+
+/** The requester id by which the root complex knows a function's packets. */
+export function requesterIdAtRoot(tree: BusTree, fn: TopologyFunction): number {
+  let id = fn.requesterId;
+  for (let bridge = tree.above(fn); bridge !== null; bridge = tree.above(bridge)) id = requesterIdAbove(bridge, id);
+  return id;
+}

@@ -1,5 +1,5 @@
-export { buildRouteTable, type PacketKind } from './build-route-table.ts';
-export { BusTree, requesterIdAbove } from './bus-tree.ts';
+export { buildRouteTable } from './build-route-table.ts';
+export { BusTree, requesterIdAbove, requesterIdAtRoot } from './bus-tree.ts';
 export type { Span } from './claim-map.ts';
 export { DESCRIBED_REGISTERS, describedWindows, type RouteRegisters } from './route-registers.ts';
 export { type PeerRange, type Refusal, RouteTable } from './route-table.ts';

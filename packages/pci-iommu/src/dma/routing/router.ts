@@ -1,5 +1,6 @@
 import type { Topology, TopologyFunction } from '../../topology/index.ts';
-import { buildRouteTable, type PacketKind } from './build-route-table.ts';
+import type { PacketKind } from '../packet.ts';
+import { buildRouteTable } from './build-route-table.ts';
 import { BusTree } from './bus-tree.ts';
 import { intersect, type Span, subtract } from './claim-map.ts';
 import { busBars, type RouteRegisters } from './route-registers.ts';
