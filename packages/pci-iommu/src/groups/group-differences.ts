@@ -68,24 +68,33 @@ function differ(
 /** For what was joined: why. For what was parted: that nothing in the description joins it. */
 function reasons(groups: readonly IommuGroup[], listed: readonly ListedGroup[]): readonly string[] {
   const listOf = new Map(listed.flatMap((list) => list.devices.map((bdf) => [bdf, list] as const)));
-  const joined = groups.flatMap(({ functions, joins }) =>
-    joins
-      .filter((join) => {
-        const other = functions.find(
-          (fn) => listOf.has(fn.bdf) && listOf.get(fn.bdf) !== listOf.get(join.function.bdf),
-        );
-        return listOf.has(join.function.bdf) && other !== undefined;
-      })
-      .map((join) => `${join.function.bdf} is joined: ${join.text}; the kernel that made the list knew better`),
-  );
+  const joined = new Map<string, Bdf[]>();
+  for (const { functions, joins } of groups) {
+    for (const { function: fn, text } of joins) {
+      const own = listOf.get(fn.bdf);
+      const apart = functions.some(({ bdf }) => listOf.has(bdf) && listOf.get(bdf) !== own);
+      if (own !== undefined && apart) joined.set(text, [...(joined.get(text) ?? []), fn.bdf]);
+    }
+  }
   const parted = listed
     .map((list) => groups.filter((group) => group.functions.some(({ bdf }) => list.devices.includes(bdf))))
     .filter((parts) => parts.length > 1)
-    .map((parts) => {
-      const firsts = parts.map(({ functions }) => functions[0]?.bdf ?? '');
-      return `${firsts.join(', ')} are kept apart by all that is described; the kernel that made the list did not isolate them`;
-    });
-  return [...joined, ...parted];
+    .map((parts) => some(parts.map(({ functions }) => functions[0]?.bdf ?? '')));
+  return [
+    ...[...joined].map(([text, names]) => `${some(names)} joined: ${text}`),
+    ...(joined.size > 0 ? ['the kernel that made the list kept them apart'] : []),
+    ...parted.map(
+      (names) => `nothing in the description joins ${names}; the kernel that made the list did not isolate them`,
+    ),
+  ];
+}
+
+const SHOWN = 3;
+
+/** The first of some names, and how many more there are. */
+function some(names: readonly string[]): string {
+  const more = names.length - SHOWN;
+  return `${names.slice(0, SHOWN).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 function unknowns(groups: readonly IommuGroup[]): readonly string[] {

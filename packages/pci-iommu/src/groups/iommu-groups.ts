@@ -65,6 +65,8 @@ class Grouping {
   readonly #asked = new Map<TopologyFunction, Set<TopologyFunction>>();
   readonly #joins = new Map<TopologyFunction, GroupJoin>();
   #unknowns = new Set<TopologyFunction>();
+  /** The function that is given a place at the moment. */
+  #placed: TopologyFunction | null = null;
 
   constructor(topology: Topology, aliases: DmaAliases, test: IsolationTest, guess: boolean) {
     this.#topology = topology;
@@ -74,6 +76,7 @@ class Grouping {
     for (const fn of scanOrder(topology)) {
       if (!behindIommu(topology, fn)) continue;
       this.#unknowns = new Set();
+      this.#placed = fn;
       const found = this.#find(fn);
       const group = found?.group ?? [];
       if (found === null) this.groups.push(group);
@@ -146,7 +149,8 @@ class Grouping {
     for (const other of this.#topology.functionsOnBus(fn.domain, fn.bus)) {
       if (other === fn || other.slot !== fn.slot || this.#isolates(other)) continue;
       const found = this.#ofAliases(other, seen);
-      const text = `${fn.bdf} ${this.#test.whyNot(fn)}, nor does ${other.bdf} of the same device`;
+      const who = fn === this.#placed ? 'it' : fn.bdf;
+      const text = `${who} ${this.#test.whyNot(fn)}, nor does ${other.bdf} of the same device`;
       if (found !== null) return { ...found, join: join(other, text) };
     }
     return null;
