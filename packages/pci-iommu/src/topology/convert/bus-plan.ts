@@ -1,6 +1,7 @@
 import { busKey, formatBdf, formatBus, parseBdf, requesterIdOf } from '../bdf.ts';
 import type { SriovDescription } from '../description/machine-description.ts';
 import type { RawBusNumbers, RawFunction } from '../lspci/raw-function.ts';
+import { isBridgeKind } from '../pcie-type.ts';
 import type { ReadingNotes } from '../read/reading-notes.ts';
 import { isRootKind, kindOf } from './function-kind.ts';
 
@@ -83,6 +84,11 @@ function configuredBridges(
     if (fn.bus === null) continue;
     const { domain, bus } = parseBdf(fn.bdf);
     const { secondary, subordinate } = fn.bus;
+    const kind = kindOf(fn);
+    if (!isBridgeKind(kind)) {
+      notes.refuse(`${fn.bdf}: bus numbers ${secondary}..${subordinate}: expected a bridge, got a ${kind}`, fn.line);
+      continue;
+    }
     if (secondary === 0) {
       notes.warn(`${fn.bdf}: bridge is not configured (secondary bus 0)`, fn.line);
       continue;

@@ -1,8 +1,10 @@
 import { isDecodedMemory } from '../description/check-bars.ts';
 import type { BarDescription, RomDescription } from '../description/machine-description.ts';
 import type { RawBar, RawFunction } from '../lspci/raw-function.ts';
+import { isBridgeKind } from '../pcie-type.ts';
 import type { ReadingNotes } from '../read/reading-notes.ts';
 import { hex } from '../topology-error.ts';
+import { kindOf } from './function-kind.ts';
 
 const BRIDGE_BARS = 2;
 const DEVICE_BARS = 6;
@@ -68,7 +70,7 @@ function lastRegister(bar: BarDescription): number {
 
 function barLimit(fn: RawFunction): number {
   if (fn.headerType === CARDBUS_HEADER) return 1;
-  return fn.bus === null && fn.headerType !== 1 ? DEVICE_BARS : BRIDGE_BARS;
+  return isBridgeKind(kindOf(fn)) ? BRIDGE_BARS : DEVICE_BARS;
 }
 
 function problemOf(raw: RawBar): string | null {

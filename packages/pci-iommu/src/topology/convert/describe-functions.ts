@@ -17,7 +17,7 @@ import { convertBars, convertRom, withoutOverlaps } from './convert-bars.ts';
 import type { Conversion, ConvertOptions } from './convert-options.ts';
 import { cpuOfListing } from './cpu-of-listing.ts';
 import { kindOf } from './function-kind.ts';
-import { coveringWindows, offsetEvidence, withOffsets, withStrays } from './host-windows.ts';
+import { coveringWindows, offsetEvidence, withOffsets, withoutSharedWindows, withStrays } from './host-windows.ts';
 import { noteUnlisted } from './unlisted.ts';
 
 const MAX_NUMA_NODE = 0xffff;
@@ -101,7 +101,7 @@ function describeHostBridges(
   notes: ReadingNotes,
 ): readonly HostBridgeDescription[] {
   const below = indicesByRoot(functions, plan);
-  return plan.roots.map(({ domain, bus, busEnd, assumed }) => {
+  const bridges = plan.roots.map(({ domain, bus, busEnd, assumed }) => {
     const indices = below.get(busKey(domain, bus)) ?? [];
     const members = indices.flatMap((index) => functions[index] ?? []);
     const evidence = indices.flatMap((index) => listed[index] ?? []).flatMap((fn) => offsetEvidence(fn));
@@ -118,6 +118,7 @@ function describeHostBridges(
       ...(assumed ? { assumed } : {}),
     };
   });
+  return withoutSharedWindows(bridges, notes);
 }
 
 /** Indices of functions by root bus, found by walking up. */

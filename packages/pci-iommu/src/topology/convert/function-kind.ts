@@ -7,9 +7,11 @@ const PCI_BRIDGE_CLASS = 0x0604;
 /** What a listed function is; virtual functions are recognised elsewhere. */
 export function kindOf(fn: RawFunction): FunctionKind {
   const shortClass = fn.class === null ? null : fn.class >>> 8;
-  if (shortClass === HOST_BRIDGE_CLASS) return 'host-bridge';
+  // What a header with bus numbers says wins: some root ports call themselves host bridges.
+  const hasBuses = fn.bus !== null || fn.headerType === 1;
+  if (shortClass === HOST_BRIDGE_CLASS && !hasBuses) return 'host-bridge';
   if (fn.pcieType !== null && fn.pcieType !== 'unknown') return kindOfPcieType(fn.pcieType);
-  const isBridge = fn.bus !== null || fn.headerType === 1 || shortClass === PCI_BRIDGE_CLASS;
+  const isBridge = hasBuses || shortClass === PCI_BRIDGE_CLASS;
   if (fn.pcieType === null) return isBridge ? 'pci-bridge' : 'pci-device';
   return isBridge ? 'unknown-bridge' : 'unknown-device';
 }

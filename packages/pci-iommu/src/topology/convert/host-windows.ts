@@ -1,5 +1,10 @@
+import { formatBus } from '../bdf.ts';
 import { isDecodedMemory } from '../description/check-bars.ts';
-import type { FunctionDescription, HostWindowDescription } from '../description/machine-description.ts';
+import type {
+  FunctionDescription,
+  HostBridgeDescription,
+  HostWindowDescription,
+} from '../description/machine-description.ts';
 import type { RawFunction } from '../lspci/raw-function.ts';
 import type { ReadingNotes } from '../read/reading-notes.ts';
 import { hex } from '../topology-error.ts';
@@ -80,6 +85,27 @@ export function withOffsets(
     }
     return { ...window, busOffset };
   });
+}
+
+/** Drops the windows of a host bridge that overlap those of another. */
+export function withoutSharedWindows(
+  bridges: readonly HostBridgeDescription[],
+  notes: ReadingNotes,
+): readonly HostBridgeDescription[] {
+  const owned = bridges.flatMap((bridge) => bridge.windows.map((window) => ({ bridge, window })));
+  const dropped = new Set<HostBridgeDescription>();
+  let last: (typeof owned)[number] | null = null;
+  for (const entry of owned.toSorted((a, b) => a.window.start - b.window.start)) {
+    if (dropped.has(entry.bridge)) continue;
+    if (last !== null && entry.window.start <= last.window.end && entry.bridge !== last.bridge) {
+      const [name, other] = [entry.bridge, last.bridge].map(({ domain, bus }) => formatBus(domain, bus));
+      notes.warn(`windows of host bridge ${name} left out: they overlap those of ${other}`);
+      dropped.add(entry.bridge);
+      continue;
+    }
+    if (last === null || entry.window.end > last.window.end) last = entry;
+  }
+  return bridges.map((bridge) => (dropped.has(bridge) ? { ...bridge, windows: [] } : bridge));
 }
 
 function decodedRanges(fn: FunctionDescription): readonly { start: number; end: number }[] {

@@ -20,6 +20,14 @@ export function noteUnlisted(
     if (fn.flr === null && fn.pcieType !== null) {
       notes.unknown(bdf, 'flr', 'function level reset is not told and taken as absent; lspci -vv as root shows it');
     }
+    if (fn.idsByName && fn.device !== null) {
+      const id = fn.device.toString(16).padStart(4, '0');
+      notes.unknown(
+        bdf,
+        'ids',
+        `device id ${id} is taken from the name, which lists may give to others; lspci -nn shows it`,
+      );
+    }
     if (!fn.barsShown) notes.unknown(bdf, 'bars', 'BARs are not told; lspci -v shows them');
     const described = description.functions[index];
     if (described?.kind === 'unknown-bridge' && fn.bus === null) {

@@ -10,19 +10,21 @@ export const CONFIG_SIZES: readonly number[] = [64, 256, 4096];
 
 /** Collects the hex lines of one device. */
 export class ConfigBytes {
-  readonly #bytes: number[] = [];
+  #bytes: Uint8Array = EMPTY;
+  #length = 0;
   #lastLine = 0;
 
   get isEmpty(): boolean {
-    return this.#bytes.length === 0;
+    return this.#length === 0;
   }
 
   /**
    * Takes `40: 01 48 03 c8 ...`.
    *
+   * @returns how many bytes there are now
    * @throws TopologyError when the line is not 16 bytes at the next offset
    */
-  add(line: LogicalLine): void {
+  add(line: LogicalLine): number {
     const match = HEX_LINE_PATTERN.exec(line.text);
     if (match === null) {
       throw new TopologyError(`expected "OFFSET:" and 16 hex bytes, got ${JSON.stringify(line.text)}`, {
@@ -30,22 +32,27 @@ export class ConfigBytes {
       });
     }
     const offset = Number.parseInt(match[1] ?? '', 16);
-    if (this.#bytes.length >= MAX_BYTES) {
+    if (this.#length >= MAX_BYTES) {
       throw new TopologyError(`expected at most ${MAX_BYTES} bytes of config space`, { line: line.line });
     }
-    if (offset !== this.#bytes.length) {
-      throw new TopologyError(`expected config offset ${this.#bytes.length.toString(16)}, got ${offset.toString(16)}`, {
+    if (offset !== this.#length) {
+      throw new TopologyError(`expected config offset ${this.#length.toString(16)}, got ${offset.toString(16)}`, {
         line: line.line,
       });
     }
-    for (const byte of (match[2] ?? '').trim().split(' ')) this.#bytes.push(Number.parseInt(byte, 16));
+    this.#reserve();
+    const pairs = match[2] ?? '';
+    for (let i = 0; i < BYTES_PER_LINE; i++) {
+      this.#bytes[this.#length++] = (digitOf(pairs.charCodeAt(i * 3 + 1)) << 4) | digitOf(pairs.charCodeAt(i * 3 + 2));
+    }
     this.#lastLine = line.line;
+    return this.#length;
   }
 
   /** As many of the bytes as make up a size in which config space is dumped; `null` when there are fewer. */
   finishEarly(): Uint8Array | null {
-    const size = CONFIG_SIZES.findLast((candidate) => candidate <= this.#bytes.length);
-    return size === undefined ? null : Uint8Array.from(this.#bytes.slice(0, size));
+    const size = CONFIG_SIZES.findLast((candidate) => candidate <= this.#length);
+    return size === undefined ? null : this.#bytes.slice(0, size);
   }
 
   /**
@@ -54,12 +61,31 @@ export class ConfigBytes {
    * @throws TopologyError when there are not 64, 256 or 4096 of them
    */
   finish(): Uint8Array {
-    if (!CONFIG_SIZES.includes(this.#bytes.length)) {
+    if (!CONFIG_SIZES.includes(this.#length)) {
       throw new TopologyError(
-        `expected ${CONFIG_SIZES.join(', ')} bytes of config space (${BYTES_PER_LINE} a line), got ${this.#bytes.length}`,
+        `expected ${CONFIG_SIZES.join(', ')} bytes of config space (${BYTES_PER_LINE} a line), got ${this.#length}`,
         { line: this.#lastLine },
       );
     }
-    return Uint8Array.from(this.#bytes);
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  #reserve(): void {
+    if (this.#length < this.#bytes.length) return;
+    const size = CONFIG_SIZES.find((candidate) => candidate > this.#length) ?? MAX_BYTES;
+    const bytes = new Uint8Array(size);
+    bytes.set(this.#bytes);
+    this.#bytes = bytes;
   }
 }
+
+/** Value of a hexadecimal digit. */
+function digitOf(code: number): number {
+  return code < LETTER_START ? code - DIGIT_ZERO : (code | LOWER_CASE) - LETTER_A + 10;
+}
+
+const EMPTY = new Uint8Array(0);
+const DIGIT_ZERO = 0x30;
+const LETTER_START = 0x41;
+const LETTER_A = 0x61;
+const LOWER_CASE = 0x20;

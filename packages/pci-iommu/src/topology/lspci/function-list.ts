@@ -5,6 +5,8 @@ import { differences, withConfig } from './merge-functions.ts';
 import type { RawFunction } from './raw-function.ts';
 import type { Block } from './read-blocks.ts';
 
+/** As many as one domain can have. */
+const MAX_FUNCTIONS = 0x1_0000;
 /** What reads of a function give that does not answer. */
 const ALL_ONES = 0xff;
 
@@ -27,6 +29,10 @@ export class FunctionList {
   add(block: Block): void {
     const { bdf, hasDetails } = block.text;
     const known = this.#functions.get(bdf);
+    if (known === undefined && this.#functions.size >= MAX_FUNCTIONS) {
+      this.#notes.refuse(`${bdf}: expected at most ${MAX_FUNCTIONS} functions`, block.line);
+      return;
+    }
     const words = block.text.finish();
     const facts = known === undefined ? words : this.#join(known, words, block);
     if (hasDetails) this.#detailed.add(bdf);

@@ -16,7 +16,6 @@ const CONTROL_BITS: readonly (readonly [word: string, bit: number])[] = [
   ['BusMaster+', 0x4],
   ['DisINTx+', 0x400],
 ];
-const STATUS_PATTERN = /^Status: Cap\+/u;
 const GROUP_PATTERN = /\bIOMMU group:? (\d+)/u;
 const NUMA_PATTERN = /\bNUMA node:? (\d+)/u;
 const DRIVER_PATTERN = /^Kernel driver in use: (\S+)/u;
@@ -43,7 +42,6 @@ export class FunctionText {
   #acsCap: number | null = null;
   #acsCtrl: number | null = null;
   #capabilitiesHidden = false;
-  #capabilitiesClaimed = false;
   #hasRegisters = false;
   #hasDetails = false;
   #isClosed = false;
@@ -103,8 +101,7 @@ export class FunctionText {
     facts.windows = this.#windows;
     facts.capabilities = this.#capabilities;
     facts.barsShown = this.#hasRegisters;
-    const missing = this.#capabilitiesClaimed && this.#capabilities.length === 0;
-    const listed = this.#hasRegisters && this.#isClosed && !this.#capabilitiesHidden && !missing;
+    const listed = this.#hasRegisters && this.#isClosed && !this.#capabilitiesHidden;
     if (listed) {
       if (facts.pcieType === 'unknown' && !facts.capabilities.some((cap) => cap.name.startsWith('Express'))) {
         facts.pcieType = null;
@@ -138,7 +135,6 @@ export class FunctionText {
     if (text.startsWith('Control: ')) this.#facts.command = commandOf(text);
     if (text.startsWith('Control: ') || text.startsWith('Flags: ')) this.#hasRegisters = true;
     if (text.startsWith('Kernel ')) this.#isClosed = true;
-    if (STATUS_PATTERN.test(text)) this.#capabilitiesClaimed = true;
     const group = GROUP_PATTERN.exec(text)?.[1];
     if (group !== undefined) this.#facts.iommuGroup = Number(group);
     const node = NUMA_PATTERN.exec(text)?.[1];

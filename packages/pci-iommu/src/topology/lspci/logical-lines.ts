@@ -12,6 +12,8 @@ export type LineKind =
   | 'tree'
   /** A shell's prompt with a command, or the command alone. */
   | 'command'
+  /** A kernel message with its time. */
+  | 'log'
   | 'blank'
   /** Anything else: prose, headings, fences, output of other programs. */
   | 'other';
@@ -37,6 +39,7 @@ const MORE_HEX_PATTERN = /^[0-9a-f]{2}(?: [0-9a-f]{2}){0,15}$/iu;
 const TREE_PATTERN = /^[ |*]{0,200}(?:[-+\\]{0,2}-\[[0-9a-f]{2,8}[\]:]|[+\\]-[0-9a-f]{2}\.[0-7])/iu;
 const TREE_STARTS = '-+\\|*';
 const COMMAND_PATTERN = /^(?:[$#] ?\S|\[\S+@|\S+@\S+[:$#])|^(?:sudo )?(?:\/\S*\/)?lspci\b/u;
+const LOG_PATTERN = /^(?:<\d{1,2}>)?\[ {0,8}\d{1,9}\.\d{1,9}\] |^[A-Z][a-z]{2} [ \d]\d [\d:]{8} \S+ kernel: /u;
 const ATTRIBUTE_PATTERN = /^(?:\[virtual\] )?(?:[A-Z][\w/ -]{1,30}:|Memory at |I\/O ports at |Expansion ROM at )/u;
 
 /**
@@ -70,6 +73,7 @@ function kindOf(text: string, indented: boolean, last: LogicalLine | undefined):
   if (HEADER_PATTERN.test(text) && (!indented || INDENTED_HEADER_PATTERN.test(text))) return 'header';
   if (HEX_PATTERN.test(text)) return 'hex';
   if (TREE_STARTS.includes(text.charAt(0)) && TREE_PATTERN.test(text)) return 'tree';
+  if (LOG_PATTERN.test(text)) return 'log';
   if (COMMAND_PATTERN.test(text)) return 'command';
   if (indented) return 'attribute';
   const inDevice = last?.kind === 'header' || last?.kind === 'attribute';
@@ -79,10 +83,11 @@ function kindOf(text: string, indented: boolean, last: LogicalLine | undefined):
 function continues(line: LogicalLine, raw: TextLine, last: LogicalLine, before: TextLine): boolean {
   if (last.text.length + line.text.length > MAX_TEXT) return false;
   if (last.kind === 'hex') return MORE_HEX_PATTERN.test(line.text) && last.text.length < FULL_HEX_LENGTH;
-  if (line.indented || (line.kind !== 'other' && line.kind !== 'attribute')) return false;
-  if (last.kind !== 'header' && last.kind !== 'attribute') return false;
+  if (line.kind !== 'other' && line.kind !== 'attribute') return false;
   const firstWord = line.text.indexOf(' ') < 0 ? line.text.length : line.text.indexOf(' ');
   const full = before.width + 1 + firstWord > MIN_WRAP_WIDTH;
+  if (last.kind === 'log') return full;
+  if (line.indented || (last.kind !== 'header' && last.kind !== 'attribute')) return false;
   return line.kind === 'other' ? before.flowed || full : before.flowed && full;
 }
 

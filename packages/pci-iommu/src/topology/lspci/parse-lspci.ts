@@ -1,6 +1,7 @@
 import type { ReadingWarning } from '../read/machine-reading.ts';
 import { ReadingNotes } from '../read/reading-notes.ts';
 import { TopologyError } from '../topology-error.ts';
+import { parseAcsFlags } from './capability-line.ts';
 import { FunctionList } from './function-list.ts';
 import { type LogicalLine, logicalLines } from './logical-lines.ts';
 import { readBlocks } from './read-blocks.ts';
@@ -25,11 +26,18 @@ export interface LspciListing {
  */
 export function parseLspci(text: string): LspciListing {
   const notes = new ReadingNotes(false);
-  const functions = functionsOfLines(logicalLines(text), notes);
+  const { functions } = listingOfLines(logicalLines(text), notes);
   if (functions.length === 0) {
     throw new TopologyError('expected output of lspci: no line such as "00:1c.0 PCI bridge: ..." found', { line: 1 });
   }
   return { functions, warnings: notes.warnings };
+}
+
+/** What the lines of a listing hold. */
+export interface ListedLines {
+  readonly functions: readonly RawFunction[];
+  /** Bits of the `ACSCtl:` lines of which a filter took the device's first line away, with their lines. */
+  readonly orphanControls: readonly { readonly line: number; readonly control: number }[];
 }
 
 /**
@@ -37,8 +45,12 @@ export function parseLspci(text: string): LspciListing {
  *
  * @throws TopologyError unless the notes are lenient
  */
-export function functionsOfLines(lines: readonly LogicalLine[], notes: ReadingNotes): readonly RawFunction[] {
+export function listingOfLines(lines: readonly LogicalLine[], notes: ReadingNotes): ListedLines {
   const list = new FunctionList(notes);
-  for (const block of readBlocks(lines, notes)) list.add(block);
-  return list.functions;
+  const orphans = readBlocks(lines, notes, (block) => list.add(block));
+  const orphanControls = orphans.flatMap((line) => {
+    const control = notes.attempt(() => parseAcsFlags(line));
+    return control === undefined ? [] : [{ line: line.line, control }];
+  });
+  return { functions: list.functions, orphanControls };
 }

@@ -28,7 +28,8 @@ export function eachLine(text: string, take: (line: TextLine) => void): void {
 }
 
 function lineOf(raw: string, line: number): TextLine {
-  const carriage = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
+  const blanks = raw.includes('\u00a0') ? raw.replaceAll('\u00a0', ' ') : raw;
+  const carriage = blanks.endsWith('\r') ? blanks.slice(0, -1) : blanks;
   const ended = carriage.trimEnd();
   const unquoted = ended.startsWith('>') ? ended.replace(QUOTE_PATTERN, '') : ended;
   const text = unquoted.trimStart();

@@ -1,64 +1,94 @@
+import type { Bdf } from '../bdf.ts';
 import { describeFunctions } from '../convert/describe-functions.ts';
+import { type BootLog, readBootLog } from '../listing/boot-log.ts';
+import { withoutGroupPrefix } from '../listing/column-lines.ts';
+import { cpuOfLines } from '../listing/cpu-lines.ts';
+import { groupEntries } from '../listing/group-lines.ts';
+import { groupStates } from '../listing/group-states.ts';
+import { type IoMemory, readIoMemory } from '../listing/iomem.ts';
+import type { ListedGroup } from '../listing/listed-group.ts';
 import { groupsOf } from '../listing/read-group-listing.ts';
-import { parseLspci } from '../lspci/parse-lspci.ts';
-import { parseLspciTree } from '../lspci/parse-lspci-tree.ts';
-import type { RawFunction } from '../lspci/raw-function.ts';
+import { type LogicalLine, logicalLines } from '../lspci/logical-lines.ts';
 import { TopologyError } from '../topology-error.ts';
+import { functionsOfText, type TextFunctions } from './functions-of-text.ts';
+import { hostWindowsOf } from './host-windows-of-text.ts';
 import type { MachineReader } from './machine-reader.ts';
-import type { MachineFormat, MachineReading, ReadingWarning, ReadOptions } from './machine-reading.ts';
+import type { MachineReading, ReadOptions } from './machine-reading.ts';
+import { ReadingNotes } from './reading-notes.ts';
 import type { SourceBytes } from './source-bytes.ts';
 
-/** Output of `lspci` of any form, group listings and boot logs, also several in one text. */
+/** Output of `lspci` of any form, drawings, group listings, boot logs, /proc/iomem: also all of them in one text. */
 export const textReader: MachineReader = {
   recognises: () => true,
 
   read(source: SourceBytes, options: ReadOptions): MachineReading {
-    const listed = readFunctions(source.text);
-    const conversion = describeFunctions(listed.functions, {
-      name: options.name ?? source.name,
-      ...(options.title === undefined ? {} : { title: options.title }),
-      ...(options.cpu === undefined ? {} : { cpu: options.cpu }),
-    });
-    const groups = new Map(
-      listed.functions.flatMap((fn) => (fn.iommuGroup === null ? [] : [[fn.bdf, fn.iommuGroup] as const])),
+    const notes = new ReadingNotes(options.lenient === true);
+    refuseBinary(source.text, notes);
+    const lines = logicalLines(source.text).map((line) => withoutGroupPrefix(line));
+    const log = readBootLog(lines);
+    const memory = readIoMemory(lines);
+    const listed = functionsOfText(lines, log, memory, notes);
+    if (listed.functions.length === 0) {
+      throw new TopologyError(
+        'expected output of lspci, a drawing, IOMMU groups or a boot log: no PCI function such as "00:1c.0 PCI bridge: ..." found',
+        { line: 1 },
+      );
+    }
+    const conversion = describeFunctions(
+      listed.functions,
+      convertOptions(source, options, lines, listed, log, memory, notes),
     );
+    const groups = listedGroups(lines, new Set(listed.functions.map((fn) => fn.bdf)), notes);
     return {
       source: { name: source.name, format: listed.format },
       description: conversion.description,
-      unknowns: conversion.unknowns,
-      warnings: [...listed.warnings, ...conversion.warnings],
-      listedGroups: groups.size === 0 ? null : groupsOf(groups),
+      unknowns: [...notes.unknowns, ...conversion.unknowns],
+      warnings: [...notes.warnings, ...conversion.warnings],
+      listedGroups: groups,
     };
   },
 };
 
-interface ListedFunctions {
-  readonly format: MachineFormat;
-  readonly functions: readonly RawFunction[];
-  readonly warnings: readonly ReadingWarning[];
-}
-
-function readFunctions(text: string): ListedFunctions {
-  const drawn = tryRead(() => parseLspciTree(text)) ?? [];
-  if (drawn.length === 0) return { format: 'lspci', ...parseLspci(text) };
-  const detailed = tryRead(() => parseLspci(text)) ?? { functions: [], warnings: [] };
-  const byBdf = new Map(detailed.functions.map((fn) => [fn.bdf, fn]));
-  const names = new Set(drawn.map((fn) => fn.bdf));
+function convertOptions(
+  source: SourceBytes,
+  options: ReadOptions,
+  lines: readonly LogicalLine[],
+  listed: TextFunctions,
+  log: BootLog,
+  memory: IoMemory,
+  notes: ReadingNotes,
+): Parameters<typeof describeFunctions>[1] {
+  const cpu = options.cpu ?? cpuOfLines(lines);
   return {
-    format: detailed.functions.length > 0 ? 'lspci' : 'lspci-tree',
-    functions: [
-      ...drawn.map((fn) => byBdf.get(fn.bdf) ?? fn),
-      ...detailed.functions.filter((fn) => !names.has(fn.bdf)),
-    ],
-    warnings: detailed.warnings,
+    name: options.name ?? source.name,
+    ...(options.title === undefined ? {} : { title: options.title }),
+    ...(cpu === null ? {} : { cpu }),
+    hostWindows: hostWindowsOf(log, memory, notes),
+    rootBuses: new Set([...listed.rootBuses, ...log.rootBuses]),
+    lenient: notes.lenient,
   };
 }
 
-function tryRead<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof TopologyError) return null;
-    throw error;
+function refuseBinary(text: string, notes: ReadingNotes): void {
+  const at = text.indexOf('\0');
+  if (at >= 0) notes.refuse('expected text, found a NUL byte', text.slice(0, at).split('\n').length);
+}
+
+/** Of functions that the listing has: a boot log may tell of others that were there earlier or later. */
+function listedGroups(
+  lines: readonly LogicalLine[],
+  functions: ReadonlySet<Bdf>,
+  notes: ReadingNotes,
+): readonly ListedGroup[] | null {
+  const [first, ...others] = groupStates(groupEntries(lines).filter(({ bdf }) => functions.has(bdf)));
+  if (first === undefined) return null;
+  for (const { line, groupOf } of others) {
+    const differing = [...groupOf].filter(([bdf, group]: readonly [Bdf, number]) => {
+      const known = first.groupOf.get(bdf);
+      return known !== undefined && known !== group;
+    });
+    const names = differing.map(([bdf]) => bdf).join(', ');
+    notes.warn(`IOMMU groups listed again, with others for ${names}; the first listing is kept`, line);
   }
+  return groupsOf(first.groupOf);
 }
