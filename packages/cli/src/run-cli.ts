@@ -1,6 +1,7 @@
 import { Command, CommanderError } from './commander.ts';
 import { scnCommand } from './commands/scn.ts';
 import { stressCommand } from './commands/stress.ts';
+import { topoCommand } from './commands/topo.ts';
 import { traceCommand } from './commands/trace.ts';
 import { EXIT_USAGE } from './exit-code.ts';
 
@@ -18,6 +19,7 @@ export async function runCli(args: readonly string[]): Promise<number> {
   const done = (code: number): void => void (exitCode = code);
   program.addCommand(stressCommand(done));
   program.addCommand(scnCommand(done));
+  program.addCommand(topoCommand(done));
   program.addCommand(traceCommand(done));
   for (const command of program.commands) command.copyInheritedSettings(program);
   try {
