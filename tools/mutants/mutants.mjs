@@ -19,8 +19,8 @@ export const MUTANTS = [
   {
     name: 'iotlb-flush',
     what: 'an unmap leaves the IOTLB as it is',
-    file: 'packages/pci-iommu/src/iommu/iommu-domain.ts',
-    find: '    if (gather.end > gather.first) this.iotlb?.invalidate(gather.first, gather.end);\n',
+    file: 'packages/pci-iommu/src/iommu/domain-mapper.ts',
+    find: '    if (gather.end > gather.first) this.#iotlb?.invalidate(gather.first, gather.end);\n',
     replace: '',
     projects: ['@dmabuf-emu/pci-iommu'],
   },

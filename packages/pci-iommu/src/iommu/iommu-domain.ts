@@ -1,18 +1,18 @@
-import { KernelError, type Machine, type Mutex, mutexOf, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
+import { KernelError, type Machine, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
 import type { MemoryMap } from '../memory/memory-map.ts';
 import { PAGE_SHIFT, PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
 import { checkMap } from './check-map.ts';
 import { DomainGeometry, IOVA_APERTURE_END } from './domain-geometry.ts';
 import { createDomain, type DomainOptions, freeDomain } from './domain-lifetime.ts';
+import { DomainMapper } from './domain-mapper.ts';
 import { DOMAIN_TYPES, DomainStruct, type DomainType, isDmaType } from './domain-struct.ts';
 import { FlushQueue } from './flush-queue.ts';
 import { Iotlb, type IotlbStats } from './iotlb.ts';
-import { IotlbGather } from './iotlb-gather.ts';
+import type { IotlbGather } from './iotlb-gather.ts';
 import { IovaSpace, RECYCLED_BYTES } from './iova-space.ts';
 import { highestOrder } from './page-sizes.ts';
 import { PageTable } from './page-table.ts';
-import { PROT_MASK } from './prot.ts';
-import { entryFrame, highBits, lowBits, MAX_PAGE_NUMBER, walkEntry } from './table-entry.ts';
+import { entryFrame, highBits, highPage, lowBits, lowPage, MAX_PAGE_NUMBER, walkEntry } from './table-entry.ts';
 
 /** A leaf of a domain's page table. */
 export interface DomainMapping {
@@ -21,19 +21,6 @@ export interface DomainMapping {
   /** In bytes. */
   readonly size: number;
   readonly prot: number;
-}
-
-/** Bytes that the low 32 bits of a page's number stand for. */
-const HIGH_BYTES = PAGE_SIZE * 2 ** 32;
-
-/** Low 32 bits of the number of an address's page, as an integer. */
-function lowPage(address: number): number {
-  return (address / PAGE_SIZE) | 0;
-}
-
-/** The bits of the page's number above. */
-function highPage(address: number): number {
-  return (address / HIGH_BYTES) | 0;
 }
 
 /**
@@ -59,7 +46,7 @@ export class IommuDomain {
   readonly #p: number;
   readonly #top: number;
   readonly #table: PageTable;
-  readonly #lock: Mutex;
+  readonly #mapper: DomainMapper;
   readonly #iova: IovaSpace | null;
 
   /** The handle of an existing domain. A stale `ref` is a BUG. */
@@ -75,10 +62,10 @@ export class IommuDomain {
     this.#top = DomainStruct.top.get(mem, p);
     this.geometry = new DomainGeometry(machine, p);
     this.#table = new PageTable(machine, p);
-    this.#lock = mutexOf(machine, p, DomainStruct.lock);
     const tlb = DomainStruct.tlb.get(mem, p);
     this.iotlb =
       tlb === 0 ? null : new Iotlb(machine, tlb, DomainStruct.tlbSets.get(mem, p), DomainStruct.tlbWays.get(mem, p));
+    this.#mapper = new DomainMapper(machine, map, p, this.#table, this.iotlb);
     const iova = DomainStruct.iova.get(mem, p);
     this.#iova = iova === 0 ? null : new IovaSpace(machine, iova);
     const queue = DomainStruct.flushQueue.get(mem, p);
@@ -161,15 +148,7 @@ export class IommuDomain {
     checkMap(this, iova, paddr, size, prot);
     const { machine } = this;
     if (machine.faults.armed) machine.faults.check('iommu.map');
-    const region = this.memoryMap.regionAt(paddr);
-    this.#lock.lock();
-    if (region !== null && paddr + size <= region.end) {
-      const frame = region.frame + (((paddr - region.start) / PAGE_SIZE) | 0);
-      const done = this.#table.installFew(lowPage(iova), highPage(iova), frame, size / PAGE_SIZE, prot & PROT_MASK);
-      if (!done) this.#mapAny(iova, paddr, size, prot);
-    } else this.#mapAny(iova, paddr, size, prot);
-    this.#publish();
-    this.#lock.unlock();
+    this.#mapper.map(iova, paddr, size, prot);
   }
 
   /**
@@ -192,15 +171,7 @@ export class IommuDomain {
    */
   unmap(iova: number, size: number): number {
     if (!this.isPaging || ((iova | size) & (this.geometry.granule - 1)) !== 0) return 0;
-    this.#lock.lock();
-    const few = this.#table.removeFew(lowPage(iova), highPage(iova), size / PAGE_SIZE);
-    if (few < 0) return this.#unmapAny(iova, size);
-    this.#publish();
-    this.#lock.unlock();
-    syncPoint('iommu.iotlb-sync', this.#p);
-    const page = pageNumber(iova);
-    if (few > 0) this.iotlb!.invalidate(page, page + few);
-    return few * PAGE_SIZE;
+    return this.#mapper.unmap(iova, size);
   }
 
   /**
@@ -209,18 +180,12 @@ export class IommuDomain {
    */
   unmapFast(iova: number, size: number, gather: IotlbGather): number {
     if (!this.isPaging || ((iova | size) & (this.geometry.granule - 1)) !== 0) return 0;
-    this.#lock.lock();
-    const pages = this.#remove(pageNumber(iova), size / PAGE_SIZE, gather);
-    this.#publish();
-    this.#lock.unlock();
-    return pages * PAGE_SIZE;
+    return this.#mapper.unmapFast(iova, size, gather);
   }
 
   /** Invalidates what was gathered: no new access uses it any more. @kernel iommu_iotlb_sync */
   iotlbSync(gather: IotlbGather): void {
-    syncPoint('iommu.iotlb-sync', this.#p);
-    if (gather.end > gather.first) this.iotlb?.invalidate(gather.first, gather.end);
-    gather.clear();
+    this.#mapper.sync(gather);
   }
 
   /** Invalidates everything. @kernel iommu_flush_iotlb_all */
@@ -267,7 +232,7 @@ export class IommuDomain {
     if (!(iova >= aperture.start && size >= 0 && iova + size - 1 <= aperture.end)) {
       throw new KernelError('ERANGE', 'iommu_split', `0x${iova.toString(16)}+${size} is outside of the aperture`);
     }
-    return this.#lock.with(() => this.#table.split(pageNumber(iova), Math.ceil((iova + size) / PAGE_SIZE), order));
+    return this.#mapper.split(pageNumber(iova), Math.ceil((iova + size) / PAGE_SIZE), order);
   }
 
   /** Page-table entry of a page, past the IOTLB; 0 when it is not mapped. */
@@ -333,66 +298,5 @@ export class IommuDomain {
     return counted === this.mappedPages
       ? []
       : [`domain ${this.ref}: ${counted} pages are mapped, the counter says ${this.mappedPages}`];
-  }
-
-  /** Maps whatever there is to map. The lock is held; it is given up when this fails. */
-  #mapAny(iova: number, paddr: number, size: number, prot: number): void {
-    const first = pageNumber(iova);
-    const pages = size / PAGE_SIZE;
-    let done = 0;
-    try {
-      while (done < pages)
-        done += this.#mapRegion(first + done, paddr + done * PAGE_SIZE, pages - done, prot & PROT_MASK);
-    } catch (error) {
-      if (!(error instanceof TaskKilled)) {
-        this.#remove(first, done, new IotlbGather());
-        this.iotlb?.invalidate(first, first + pages);
-        this.#publish();
-        this.#lock.unlock();
-      }
-      throw error;
-    }
-  }
-
-  /** Removes whatever there is, gives up the lock, and invalidates. Returns bytes. */
-  #unmapAny(iova: number, size: number): number {
-    const gather = new IotlbGather();
-    const pages = this.#remove(pageNumber(iova), size / PAGE_SIZE, gather);
-    this.#publish();
-    this.#lock.unlock();
-    this.iotlbSync(gather);
-    return pages * PAGE_SIZE;
-  }
-
-  /** Maps pages up to the end of regions of physical memory that touch. Returns how many. */
-  #mapRegion(page: number, paddr: number, pages: number, prot: number): number {
-    const { regions } = this.memoryMap;
-    const region = this.memoryMap.regionAt(paddr);
-    if (region === null)
-      throw new KernelError('ERANGE', 'iommu_map', `no memory at physical address 0x${paddr.toString(16)}`);
-    const offset = (paddr - region.start) / PAGE_SIZE;
-    const frame = region.frame + offset;
-    let count = region.pages - offset;
-    for (let i = region.index + 1; count < pages && regions[i]?.start === regions[i - 1]!.end; i++) {
-      if (regions[i]!.frame !== frame + count) break;
-      count += regions[i]!.pages;
-    }
-    count = Math.min(count, pages);
-    this.#table.install(page, frame, pageNumber(paddr), count, prot);
-    return count;
-  }
-
-  #remove(page: number, pages: number, gather: IotlbGather): number {
-    const removed = this.#table.remove(page, pages);
-    if (removed.pages > 0) {
-      this.#table.countMapped(-removed.pages);
-      gather.add(removed.first, removed.end);
-    }
-    return removed.pages;
-  }
-
-  /** The unlock that follows publishes the changes. */
-  #publish(): void {
-    syncPoint('iommu.publish', this.#p);
   }
 }

@@ -1,9 +1,13 @@
+import { PAGE_SIZE } from '../memory/page.ts';
+
 /**
  * Entry of a page table, one Int32. At the last level `frame << 2 | READ | WRITE`. Above it, a positive entry is the word of
  * the next table and a negative one a large leaf: `1 << 31 | (frame >> 9) << 2 | prot`. 0 is "nothing".
  */
 const LARGE = -0x8000_0000;
 const HIGH = 2 ** 32;
+/** Bytes that the low 32 bits of a page's number stand for. */
+const HIGH_BYTES = PAGE_SIZE * HIGH;
 /** Entries of a table, less one. */
 export const INDEX = 511;
 /** Page numbers have 36 bits. */
@@ -16,6 +20,16 @@ export function lowBits(page: number): number {
 
 export function highBits(page: number): number {
   return (page / HIGH) | 0;
+}
+
+/** Low 32 bits of the number of an address's page, as an integer. */
+export function lowPage(address: number): number {
+  return (address / PAGE_SIZE) | 0;
+}
+
+/** The bits of the page's number above. */
+export function highPage(address: number): number {
+  return (address / HIGH_BYTES) | 0;
 }
 
 /** The entry of a 4 KiB page. */
