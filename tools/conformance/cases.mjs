@@ -167,6 +167,26 @@ export const SUITES = [
     ],
   },
   {
+    suite: 'vfio_pci_device_test',
+    source: 'tools/testing/selftests/vfio/vfio_pci_device_test.c',
+    cases: ['config_space_read_write', 'validate_bars', 'reset'],
+  },
+  {
+    suite: 'vfio_pci_irq_test',
+    source: 'tools/testing/selftests/vfio/vfio_pci_irq_test.c',
+    cases: ['enable_trigger_disable, msi', 'enable_trigger_disable, msix'],
+  },
+  {
+    suite: 'vfio_pci_driver_test',
+    source: 'tools/testing/selftests/vfio/vfio_pci_driver_test.c',
+    cases: [['send_msi', /^vfio_pci_driver_test > send_msi, /]],
+  },
+  {
+    suite: 'vfio_pci_sriov_uapi_test',
+    source: 'tools/testing/selftests/vfio/vfio_pci_sriov_uapi_test.c',
+    cases: each(['same', 'diff', 'null'], ['init_token_match', 'pf_early_close', 'override_token']),
+  },
+  {
     suite: 'tests that the kernel lacks',
     source: 'none',
     cases: [

@@ -1,6 +1,5 @@
 import { DmaBuf } from '@dmabuf-emu/core';
 import {
-  CapAt,
   CapId,
   EXP_DEVCTL,
   EXP_DEVCTL_FLR,
@@ -30,6 +29,10 @@ import { isRevoked } from './dma-buf/state.ts';
 import { deviceFeature } from './feature/device-feature.ts';
 import { type DmaBufRequest, encodeDmaBufFeature, type FeatureArgument } from './feature/dma-buf-argument.ts';
 import { registerVfio } from './register.ts';
+import { deviceInfo, type DeviceInfo, regionInfo, type RegionInfo } from './device/device-info.ts';
+import { irqInfo, type IrqInfo } from './irq/irq-info.ts';
+import { encodeIrqSet, type IrqSetArgument } from './irq/irq-set-argument.ts';
+import { setIrqs } from './irq/set-irqs.ts';
 
 /**
  * An open VFIO PCI device: what a program can do with its descriptor. State is in the machine, so any thread that joined may
@@ -134,7 +137,7 @@ export class VfioDevice {
 
   /** Whether the function has a bit that resets it: see {@link flr}. */
   get hasFlr(): boolean {
-    return this.fn.config.capabilities.exp || this.#hasAf;
+    return [CapId.EXP, CapId.AF].some((id) => this.#core.model.capabilityAt(id) !== 0);
   }
 
   /** Whether the function has power states: see {@link setPowerState}. */
@@ -147,18 +150,43 @@ export class VfioDevice {
    * @throws KernelError ENOTTY when it has neither
    */
   flr(): void {
-    const { capabilities } = this.fn.config;
-    if (capabilities.exp) {
-      this.config.write(CapAt.EXP + EXP_DEVCTL, 2, this.config.read(CapAt.EXP + EXP_DEVCTL, 2) | EXP_DEVCTL_FLR);
-    } else if (this.#hasAf) {
-      this.config.write(CapAt.AF + PCI_AF_CTRL, 1, PCI_AF_CTRL_FLR);
+    const exp = this.#core.model.capabilityAt(CapId.EXP);
+    const af = this.#core.model.capabilityAt(CapId.AF);
+    if (exp !== 0) {
+      this.config.write(exp + EXP_DEVCTL, 2, this.config.read(exp + EXP_DEVCTL, 2) | EXP_DEVCTL_FLR);
+    } else if (af !== 0) {
+      this.config.write(af + PCI_AF_CTRL, 1, PCI_AF_CTRL_FLR);
     } else throw new KernelError('ENOTTY', 'vfio_device_flr', `${this.bdf} has no register for it`);
   }
 
   /** Writes the power state (0 to 3, 3 is D3hot). @throws KernelError ENOTTY without power management */
   setPowerState(state: PowerState): void {
     if (!this.hasPowerStates) throw new KernelError('ENOTTY', 'vfio_device_power', `${this.bdf} has none`);
-    this.config.write(CapAt.PM + PM_CTRL, 2, state);
+    this.config.write(this.#core.model.capabilityAt(CapId.PM) + PM_CTRL, 2, state);
+  }
+
+  /** `ioctl(VFIO_DEVICE_GET_INFO)`. */
+  info(): DeviceInfo {
+    return deviceInfo(this.#device);
+  }
+
+  /** `ioctl(VFIO_DEVICE_GET_REGION_INFO)`. @throws KernelError EINVAL */
+  regionInfo(index: number): RegionInfo {
+    return regionInfo(this.#device, index);
+  }
+
+  /** `ioctl(VFIO_DEVICE_GET_IRQ_INFO)`. @throws KernelError EINVAL */
+  irqInfo(index: number, argsz?: number): IrqInfo {
+    return irqInfo(this.#device, index, argsz);
+  }
+
+  /**
+   * `ioctl(VFIO_DEVICE_SET_IRQS)` with the bytes that a program passes, or what {@link encodeIrqSet} makes them of. Descriptors
+   * are those of the calling task.
+   * @throws KernelError as the ioctl
+   */
+  setIrqs(argument: Uint8Array | IrqSetArgument): void {
+    setIrqs(this.#device, argument instanceof Uint8Array ? argument : encodeIrqSet(argument));
   }
 
   /** Lets the device sleep; its buffers are revoked. @kernel VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY @throws KernelError EINVAL the second time */
@@ -202,10 +230,6 @@ export class VfioDevice {
   /** Makes the next `count` accesses of VFIO to the hardware's configuration space fail with EIO. */
   failHardware(access: 'read' | 'write', count = 1): void {
     failHardware(this.#core, access, count);
-  }
-
-  get #hasAf(): boolean {
-    return this.#core.model.capabilities.some(({ id }) => id === CapId.AF);
   }
 
   get #core(): VfioCore {

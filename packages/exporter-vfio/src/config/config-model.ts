@@ -1,17 +1,6 @@
-import {
-  AER_UNCORRECTABLE_STATUS,
-  CapAt,
-  CapId,
-  type ConfigSpace,
-  EXP_DEVCTL,
-  EXP_DEVCTL_FLR,
-  ExtCapId,
-  PCI_STATUS_CAP_LIST,
-  PciCommand,
-  PM_CTRL,
-  PM_CTRL_STATE_MASK,
-  Reg,
-} from '@dmabuf-emu/pci-iommu';
+import { type ConfigSpace, EXTENDED_AT, Reg } from '@dmabuf-emu/pci-iommu';
+import { capabilityLength } from './capability-lengths.ts';
+import { capabilityPermissions, extendedPermissions, headerPermissions } from './capability-permissions.ts';
 import * as R from './registers.ts';
 
 /** A capability of a function: where it begins and how many bytes it claims. */
@@ -26,6 +15,17 @@ export const OWNER_NONE = 0xffff;
 export const OWNER_HEADER = 0;
 /** Added to the ids of extended capabilities. */
 export const OWNER_EXTENDED = 0x1000;
+const NEXT_SHIFT = 20;
+const HEADER_NEXT = 0xffc0_0000 | 0;
+const HEADER_BYTES = 4;
+
+/** Bits of the virtual copy that differ from the hardware's. */
+export interface VirtualBits {
+  readonly at: number;
+  readonly size: 1 | 4;
+  readonly mask: number;
+  readonly value: number;
+}
 
 /**
  * How VFIO shows one function's configuration space: who owns each byte, and for every byte which bits come from the virtual
@@ -38,6 +38,8 @@ export class ConfigModel {
   readonly capabilities: readonly Capability[];
   readonly virt: Uint8Array;
   readonly write: Uint8Array;
+  /** The lists without the capabilities that VFIO hides. @kernel vfio_cap_init, vfio_ecap_init */
+  readonly links: readonly VirtualBits[];
   readonly #owner: Uint16Array;
 
   constructor(hardware: ConfigSpace) {
@@ -46,15 +48,33 @@ export class ConfigModel {
     this.write = new Uint8Array(this.size);
     this.#owner = new Uint16Array(this.size).fill(OWNER_NONE);
     this.#owner.fill(OWNER_HEADER, 0, R.PCI_STD_HEADER_SIZEOF);
-    this.capabilities = capabilitiesOf(hardware);
-    for (const { id, at, length } of this.capabilities) this.#owner.fill(id, at, at + length);
-    this.#header();
-    for (const { id, at } of this.capabilities) this.#capability(id, at);
+    const shown = hardware.layout.capabilities.map(({ id, at, extended }) => ({
+      id,
+      at,
+      extended,
+      length: capabilityLength(hardware, id, at, extended),
+    }));
+    headerPermissions(this);
+    for (const { id, at, extended, length } of shown) {
+      if (length === 0) continue;
+      this.#owner.fill(extended ? OWNER_EXTENDED + id : id, at, at + length);
+      if (extended) extendedPermissions(this, id, at);
+      else capabilityPermissions(hardware, this, id, at);
+    }
+    this.capabilities = shown
+      .filter(({ length }) => length > 0)
+      .map(({ id, at, extended, length }) => ({ id: extended ? OWNER_EXTENDED + id : id, at, length }));
+    this.links = [...conventionalLinks(shown), ...this.#extendedLinks(shown)];
   }
 
   /** Whom the byte at `position` belongs to: {@link OWNER_HEADER}, {@link OWNER_NONE} or a capability's id. */
   owner(position: number): number {
     return this.#owner[position] ?? OWNER_NONE;
+  }
+
+  /** Offset of a capability; 0 when the user does not see it. */
+  capabilityAt(id: number): number {
+    return this.capabilities.find((capability) => capability.id === id)?.at ?? 0;
   }
 
   /**
@@ -70,64 +90,35 @@ export class ConfigModel {
     return most >= 2 && position % 2 === 0 ? 2 : 1;
   }
 
-  /** @kernel init_pci_cap_basic_perm */
-  #header(): void {
-    const { virt, write } = this;
-    virt.fill(0xff, R.PCI_VENDOR_ID, R.PCI_VENDOR_ID + 4);
-    put(virt, Reg.COMMAND, 2, PciCommand.INTX_DISABLE);
-    put(write, Reg.COMMAND, 2, 0xffff);
-    put(virt, R.PCI_STATUS, 2, PCI_STATUS_CAP_LIST);
-    for (const at of [R.PCI_CACHE_LINE_SIZE, R.PCI_LATENCY_TIMER, R.PCI_BIST, R.PCI_INTERRUPT_LINE]) write[at] = 0xff;
-    for (const [from, count] of [
-      [Reg.BAR_0, 4 * R.PCI_STD_NUM_BARS],
-      [Reg.ROM, 4],
-    ] as const) {
-      virt.fill(0xff, from, from + count);
-      write.fill(0xff, from, from + count);
+  /** The list begins at its fixed place: a hidden capability there keeps its link, and has no id. */
+  #extendedLinks(shown: readonly Shown[]): VirtualBits[] {
+    const list = shown.filter(({ extended }) => extended);
+    const first = list[0];
+    const links: VirtualBits[] = [];
+    if (first === undefined) return links;
+    if (first.length === 0) {
+      links.push({ at: EXTENDED_AT, size: 4, mask: 0x000f_ffff, value: 0 });
+      this.virt.fill(0xff, EXTENDED_AT, EXTENDED_AT + HEADER_BYTES);
+      this.#owner.fill(OWNER_EXTENDED, EXTENDED_AT, EXTENDED_AT + HEADER_BYTES);
     }
-    for (const at of [R.PCI_CAPABILITY_LIST, R.PCI_INTERRUPT_LINE, R.PCI_INTERRUPT_PIN]) virt[at] = 0xff;
-  }
-
-  /** @kernel init_pci_cap_pm_perm, init_pci_cap_exp_perm, init_pci_cap_af_perm, init_pci_ext_cap_err_perm */
-  #capability(id: number, at: number): void {
-    const { virt, write } = this;
-    if (id < OWNER_EXTENDED) virt[at + 1] = 0xff;
-    switch (id) {
-      case CapId.PM:
-        put(virt, at + R.PCI_PM_PMC, 2, R.PCI_PM_CAP_PME_MASK);
-        put(virt, at + PM_CTRL, 2, R.PCI_PM_CTRL_PME_ENABLE);
-        put(write, at + PM_CTRL, 4, ~(R.PCI_PM_CTRL_PME_ENABLE | R.PCI_PM_CTRL_PME_STATUS | PM_CTRL_STATE_MASK));
-        return;
-      case CapId.EXP:
-        put(virt, at + EXP_DEVCTL, 2, EXP_DEVCTL_FLR | R.PCI_EXP_DEVCTL_PAYLOAD | R.PCI_EXP_DEVCTL_READRQ);
-        put(write, at + EXP_DEVCTL, 2, ~R.PCI_EXP_DEVCTL_PHANTOM);
-        put(write, at + R.PCI_EXP_DEVCTL2, 2, ~R.PCI_EXP_DEVCTL2_ARI);
-        return;
-      case CapId.AF:
-        virt[at + R.PCI_AF_CTRL] = R.PCI_AF_CTRL_FLR;
-        write[at + R.PCI_AF_CTRL] = R.PCI_AF_CTRL_FLR;
-        return;
-      case OWNER_EXTENDED + ExtCapId.AER:
-        put(write, at + AER_UNCORRECTABLE_STATUS, 4, -1);
-        return;
-      default:
-    }
+    const kept = [first, ...list.slice(1).filter(({ length }) => length > 0)];
+    kept.forEach(({ at }, i) => {
+      links.push({ at, size: 4, mask: HEADER_NEXT, value: (kept[i + 1]?.at ?? 0) << NEXT_SHIFT });
+    });
+    return links;
   }
 }
 
-function capabilitiesOf({ capabilities }: ConfigSpace): Capability[] {
-  const { pm, exp, af, acs, sriov } = capabilities;
-  const all: readonly (readonly [present: boolean, id: number, at: number, length: number])[] = [
-    [pm, CapId.PM, CapAt.PM, 8],
-    [exp, CapId.EXP, CapAt.EXP, 0x3c],
-    [af, CapId.AF, CapAt.AF, 6],
-    [exp, OWNER_EXTENDED + ExtCapId.AER, CapAt.AER, 0x38],
-    [acs, OWNER_EXTENDED + ExtCapId.ACS, CapAt.ACS, 8],
-    [sriov, OWNER_EXTENDED + ExtCapId.SRIOV, CapAt.SRIOV, 0x40],
-  ];
-  return all.filter(([present]) => present).map(([, id, at, length]) => ({ id, at, length }));
+interface Shown extends Capability {
+  readonly extended: boolean;
 }
 
-function put(bytes: Uint8Array, at: number, size: 2 | 4, value: number): void {
-  for (let i = 0; i < size; i++) bytes[at + i] = value >>> (8 * i);
+function conventionalLinks(shown: readonly Shown[]): VirtualBits[] {
+  const kept = shown.filter(({ extended, length }) => !extended && length > 0);
+  return [Reg.CAPABILITY_LIST, ...kept.map(({ at }) => at + 1)].map((at, i) => ({
+    at,
+    size: 1,
+    mask: 0xff,
+    value: kept[i]?.at ?? 0,
+  }));
 }

@@ -22,9 +22,7 @@ export const PCI_PM_CTRL_PME_ENABLE = 0x100;
 export const PCI_PM_CTRL_PME_STATUS = 0x8000;
 
 /** Registers of the PCI Express capability. */
-export const PCI_EXP_DEVCTL_PAYLOAD = 0x00e0;
 export const PCI_EXP_DEVCTL_PHANTOM = 0x0200;
-export const PCI_EXP_DEVCTL_READRQ = 0x7000;
 export const PCI_EXP_DEVCTL2 = 0x28;
 export const PCI_EXP_DEVCTL2_ARI = 0x20;
 
@@ -34,3 +32,15 @@ export const PCI_AF_CAP_TP = 0x1;
 export const PCI_AF_CAP_FLR = 0x2;
 export const PCI_AF_CTRL = 4;
 export const PCI_AF_CTRL_FLR = 0x1;
+
+/** Registers of advanced error reporting: status, mask and severity; status and mask of correctable errors; control. */
+export const PCI_ERR_UNCORRECTABLE = [4, 8, 12] as const;
+export const PCI_ERR_UNCORRECTABLE_BITS = 0x07ff_f010;
+export const PCI_ERR_CORRECTABLE = [16, 20] as const;
+export const PCI_ERR_CORRECTABLE_BITS = 0xf1c1;
+export const PCI_ERR_CAP = 24;
+export const PCI_ERR_CAP_ECRC = 0x140;
+
+/** The power budgeting capability, and its data register. */
+export const PCI_EXT_CAP_ID_PWR = 0x04;
+export const PCI_PWR_DATA = 8;

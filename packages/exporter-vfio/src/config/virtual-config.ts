@@ -1,5 +1,4 @@
 import {
-  CapAt,
   CapId,
   EXP_DEVCAP,
   EXP_DEVCAP_FLR,
@@ -14,14 +13,21 @@ import { KernelError } from '@dmabuf-emu/shm';
 import type { OpenDevice } from '../device/open-device.ts';
 import { functionLevelReset } from '../device/reset.ts';
 import { lockAndSetPowerState } from '../device/power.ts';
+import { followIntxDisable } from '../irq/intx.ts';
 import { VfioStruct as V } from '../device/vfio-struct.ts';
 import { fixupBars, isBar } from './bar-registers.ts';
 import { writeCommand } from './command-register.ts';
-import { OWNER_NONE } from './config-model.ts';
+import { OWNER_EXTENDED, OWNER_NONE } from './config-model.ts';
 import { defaultRead, defaultWrite, type Size } from './default-handlers.ts';
 import { hardwareRead, hardwareWrite } from './hardware-config.ts';
 import { PCI_AF_CAP, PCI_AF_CAP_FLR, PCI_AF_CAP_TP, PCI_AF_CTRL, PCI_AF_CTRL_FLR } from './registers.ts';
+import { finishMessageControl } from './message-control.ts';
 import { virtualRead, virtualWrite } from './virtual-bytes.ts';
+
+/** Vendor specific capabilities: VFIO knows nothing of them and lets everything through. */
+const VENDOR = 0x09;
+const EXT_VENDOR = 0x0b;
+const EXT_DESIGNATED_VENDOR = 0x23;
 
 /** Reads `bytes.length` bytes of the user's view of configuration space. @kernel vfio_pci_config_rw @throws KernelError EFAULT */
 export function readConfig(device: OpenDevice, position: number, bytes: Uint8Array): void {
@@ -78,25 +84,39 @@ function writePiece(device: OpenDevice, at: number, size: Size, value: number): 
   switch (core.model.owner(at)) {
     case OWNER_NONE:
       return hardwareWrite(core, at, size, value);
+    case VENDOR:
+    case OWNER_EXTENDED + EXT_VENDOR:
+    case OWNER_EXTENDED + EXT_DESIGNATED_VENDOR:
+      return hardwareWrite(core, at, size, value);
+    case CapId.MSI:
+      defaultWrite(core, at, size, value);
+      return finishMessageControl(core, at, size);
     case CapId.PM:
       defaultWrite(core, at, size, value);
-      if (at === CapAt.PM + PM_CTRL) lockAndSetPowerState(device, value & PM_CTRL_STATE_MASK);
+      if (at === core.model.capabilityAt(CapId.PM) + PM_CTRL) lockAndSetPowerState(device, value & PM_CTRL_STATE_MASK);
       return;
-    case CapId.EXP:
+    case CapId.EXP: {
+      const exp = core.model.capabilityAt(CapId.EXP);
       defaultWrite(core, at, size, value);
-      return resetIfAsked(device, CapAt.EXP + EXP_DEVCTL, EXP_DEVCTL_FLR, () => {
-        return (hardwareRead(core, CapAt.EXP + EXP_DEVCAP, 4) & EXP_DEVCAP_FLR) !== 0;
+      return resetIfAsked(device, exp + EXP_DEVCTL, EXP_DEVCTL_FLR, () => {
+        return (hardwareRead(core, exp + EXP_DEVCAP, 4) & EXP_DEVCAP_FLR) !== 0;
       });
-    case CapId.AF:
+    }
+    case CapId.AF: {
+      const af = core.model.capabilityAt(CapId.AF);
       defaultWrite(core, at, size, value);
-      return resetIfAsked(device, CapAt.AF + PCI_AF_CTRL, PCI_AF_CTRL_FLR, () => {
+      return resetIfAsked(device, af + PCI_AF_CTRL, PCI_AF_CTRL_FLR, () => {
         const both = PCI_AF_CAP_FLR | PCI_AF_CAP_TP;
-        return (hardwareRead(core, CapAt.AF + PCI_AF_CAP, 1) & both) === both;
+        return (hardwareRead(core, af + PCI_AF_CAP, 1) & both) === both;
       });
-    default:
-      if (at === Reg.COMMAND) return writeCommand(device, size, value);
-      defaultWrite(core, at, size, value);
+    }
+    default: {
+      const before = virtualRead(core, Reg.COMMAND, 2);
+      if (at === Reg.COMMAND) writeCommand(device, size, value);
+      else defaultWrite(core, at, size, value);
+      if (at === Reg.COMMAND || at === Reg.COMMAND + 1) followIntxDisable(core, before);
       if (isBar(at)) V.barDirty.store(core.machine.mem, core.p, 1);
+    }
   }
 }
 

@@ -4,14 +4,18 @@ import { saveBars } from '../config/bar-registers.ts';
 import { PCI_INTERRUPT_PIN, PCI_VENDOR_ID } from '../config/registers.ts';
 import { virtualRead, virtualWrite } from '../config/virtual-bytes.ts';
 import { cleanupDmaBufs } from '../dma-buf/cleanup.ts';
+import { releaseIrqs } from '../irq/set-irqs.ts';
 import { OpenDevice } from './open-device.ts';
 import { bindDriver, putRegistration, tryGetRegistration } from './registration.ts';
 import { tryReset } from './reset.ts';
+import { countVfUser, uuidBytes, validateToken } from './vf-token.ts';
 import type { VfioCore } from './vfio-core.ts';
 import { VfioStruct as V } from './vfio-struct.ts';
 
 /** How a device is opened. */
 export interface OpenOptions {
+  /** UUID for a virtual function whose physical function VFIO has, or for that one. */
+  readonly vfToken?: string;
   /** False for a variant driver that cannot export its BARs. */
   readonly exportsDmaBufs?: boolean;
   /** BARs that another driver has taken. */
@@ -22,9 +26,10 @@ export interface OpenOptions {
  * Opens a function: bus mastering off, reset, a fresh virtual configuration space. Binds the driver first when it is not.
  * @kernel vfio_df_open, vfio_pci_core_enable
  * @locks takes vfio.dev_set.lock
- * @throws KernelError EINVAL (a bridge), ENODEV (gone, or being unbound), EBUSY (open already), EAGAIN (somebody resets it)
+ * @throws KernelError EINVAL (a bridge), ENODEV (gone, or being unbound), EBUSY (open already), EAGAIN (somebody resets it), EACCES (token)
  */
-export function openDevice(core: VfioCore, { exportsDmaBufs = true, foreignBars = [] }: OpenOptions): OpenDevice {
+export function openDevice(core: VfioCore, options: OpenOptions): OpenDevice {
+  const { vfToken, exportsDmaBufs = true, foreignBars = [] } = options;
   const { mem } = core.machine;
   return core.devSetLock.with(() => {
     if (!core.fn.alive) throw new KernelError('ENODEV', 'vfio_df_open', `${core.fn.bdf} is gone`);
@@ -34,7 +39,10 @@ export function openDevice(core: VfioCore, { exportsDmaBufs = true, foreignBars 
       throw new KernelError('ENODEV', 'vfio_device_try_get_registration', `${core.fn.bdf} is being unbound`);
     }
     orUndo(
-      () => enable(core),
+      () => {
+        validateToken(core, vfToken === undefined ? null : uuidBytes(vfToken));
+        enable(core);
+      },
       () => putRegistration(core),
     );
     V.exports.set(mem, core.p, exportsDmaBufs ? 1 : 0);
@@ -43,6 +51,7 @@ export function openDevice(core: VfioCore, { exportsDmaBufs = true, foreignBars 
       core.p,
       foreignBars.reduce((bits, bar) => bits | (1 << bar), 0),
     );
+    countVfUser(core, 1);
     const session = V.session.add(mem, core.p, 1) + 1;
     core.trace('vfio_open', session);
     return new OpenDevice(core, session);
@@ -66,6 +75,7 @@ export function closeDevice(device: OpenDevice): void {
       V.session.add(core.machine.mem, core.p, 1);
     });
     disable(core);
+    countVfUser(core, -1);
     putRegistration(core);
     core.trace('vfio_disable', device.session);
   });
@@ -93,7 +103,10 @@ function enable(core: VfioCore): void {
 /** Fills the virtual copy from the hardware. @kernel vfio_config_init */
 function initConfig(core: VfioCore): void {
   const { fn } = core;
-  for (let at = 0; at < V.vconfig.words * 4; at += 4) virtualWrite(core, at, 4, fn.config.read(at, 4));
+  for (let at = 0; at < core.model.size; at += 4) virtualWrite(core, at, 4, fn.config.read(at, 4));
+  for (const { at, size, mask, value } of core.model.links) {
+    virtualWrite(core, at, size, (virtualRead(core, at, size) & ~mask) | value);
+  }
   saveBars(core);
   V.barDirty.store(core.machine.mem, core.p, 1);
   if (!core.isVirtualFunction) return;
@@ -110,6 +123,7 @@ function disable(core: VfioCore): void {
   V.lowPower.store(core.machine.mem, core.p, 0);
   config.powerState = PowerState.D0;
   config.busMaster = false;
+  releaseIrqs(core);
   config.command = PciCommand.INTX_DISABLE;
   if (V.resetWorks.load(core.machine.mem, core.p) !== 0) tryReset(core);
   config.command = saved & ~PciCommand.MASTER;

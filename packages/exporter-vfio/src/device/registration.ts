@@ -1,5 +1,7 @@
 import { KernelError, refDec, refIncNotZero, completionOf } from '@dmabuf-emu/shm';
 import { PciSystem } from '@dmabuf-emu/pci-iommu';
+import { requestDevice } from '../irq/set-irqs.ts';
+import { initToken } from './vf-token.ts';
 import type { VfioCore } from './vfio-core.ts';
 import { VfioStruct as V } from './vfio-struct.ts';
 
@@ -25,6 +27,7 @@ export function bindDriver(core: VfioCore): void {
   }
   if (V.bound.load(mem, core.p) !== 0) return;
   completionOf(core.machine, core.p, V.unbound).reinit();
+  initToken(core);
   V.registration.store(mem, core.p, 1);
   V.bound.store(mem, core.p, 1);
 }
@@ -37,7 +40,10 @@ export function bindDriver(core: VfioCore): void {
  */
 export function unbindDriver(core: VfioCore, timeoutMs?: number): boolean {
   const { mem } = core.machine;
-  if (V.bound.cas(mem, core.p, 1, 2) === 1) putRegistration(core);
+  if (V.bound.cas(mem, core.p, 1, 2) === 1) {
+    requestDevice(core);
+    putRegistration(core);
+  }
   if (V.bound.load(mem, core.p) === 0) return true;
   const options = timeoutMs === undefined ? {} : { timeoutMs };
   if (!completionOf(core.machine, core.p, V.unbound).wait(options)) return false;

@@ -28,6 +28,20 @@ export const VfioStruct = struct('vfio_pci_core_device', {
   savedCommand: i32(),
   /** BAR registers as the hardware had them at open. */
   hardwareBars: words(6),
-  /** Virtual copy of the first 256 bytes of configuration space. */
-  vconfig: words(64),
+  /** Virtual copy of configuration space. */
+  vconfig: words(1024),
+  /** Index of the interrupts that are enabled, from 1; 0 for none. Under igate. @kernel vfio_pci_core_device.irq_type */
+  irqIndex: i32(),
+  /** Logarithm of the number of MSI vectors that are enabled. @kernel vfio_pci_core_device.msi_qmax */
+  msiQmax: i32(),
+  /** The UUID that opens virtual functions, of a physical one; virtual functions open with it. @kernel vfio_pci_vf_token */
+  tokenLock: mutex('vfio.vf_token'),
+  token: words(4),
+  vfUsers: i32(),
+  /** Of a virtual function: the driver had its physical function when it was bound. @kernel vfio_pci_core_device.sriov_pf_core_dev */
+  pfBound: i32(),
+  /** Serialises interrupt setup. @kernel vfio_pci_core_device.igate */
+  igate: mutex('vfio.igate'),
+  /** The eventfd that is told when the driver wants the device back. @kernel vfio_pci_core_device.req_trigger */
+  requestFile: ref(),
 });

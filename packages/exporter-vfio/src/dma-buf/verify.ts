@@ -10,7 +10,7 @@ import { ExportedBuffer } from './exported-buffer.ts';
 export function verifyVfio(machine: Machine, report: VerifyBuilder): void {
   const onLists = new Set<number>();
   const buffersOf = new Map<number, number>();
-  for (const core of cores(machine)) {
+  for (const core of knownCores(machine)) {
     if ((V.session.load(machine.mem, core.p) & 1) === 1) report.count('vfio.open', 1);
     for (const buffer of listed(core)) onLists.add(buffer.ref);
   }
@@ -21,7 +21,7 @@ export function verifyVfio(machine: Machine, report: VerifyBuilder): void {
     const device = D.device.get(machine.mem, buffer.p);
     if (device !== 0) buffersOf.set(device - 1, (buffersOf.get(device - 1) ?? 0) + 1);
   }
-  for (const core of cores(machine)) {
+  for (const core of knownCores(machine)) {
     const bound = V.bound.load(machine.mem, core.p) === 1 ? 1 : 0;
     const expected = bound + (core.isOpen ? 1 : 0) + (buffersOf.get(core.fn.index) ?? 0);
     const held = V.registration.load(machine.mem, core.p);
@@ -53,7 +53,7 @@ function verifyBuffer(buffer: ExportedBuffer, isListed: boolean, report: VerifyB
 }
 
 /** Devices that were ever bound. */
-function cores(machine: Machine): VfioCore[] {
+export function knownCores(machine: Machine): VfioCore[] {
   return machine.arena
     .rootNames('vfio.device:')
     .map((name) => VfioCore.of(machine, Number(name.slice('vfio.device:'.length))));

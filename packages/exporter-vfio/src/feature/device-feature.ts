@@ -1,6 +1,7 @@
 import { KernelError } from '@dmabuf-emu/shm';
 import { enterLowPower, exitLowPower } from '../device/low-power.ts';
 import type { OpenDevice } from '../device/open-device.ts';
+import { hasToken, setToken, UUID_BYTES } from '../device/vf-token.ts';
 import { VfioStruct as V } from '../device/vfio-struct.ts';
 import { exportDmaBuf } from '../dma-buf/export.ts';
 import { installFd } from '../dma-buf/install-fd.ts';
@@ -8,12 +9,14 @@ import { checkFeature, checkHeader, type FeatureHeader } from './check-feature.t
 import { decodeDmaBufFeature, readable } from './dma-buf-argument.ts';
 import {
   DMA_BUF_FIXED_SIZE,
+  FEATURE_HEADER_SIZE,
   VFIO_DEVICE_FEATURE_DMA_BUF,
   VFIO_DEVICE_FEATURE_GET,
   VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY,
   VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
   VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
   VFIO_DEVICE_FEATURE_MASK,
+  VFIO_DEVICE_FEATURE_PCI_VF_TOKEN,
   VFIO_DEVICE_FEATURE_SET,
 } from './uapi.ts';
 
@@ -36,6 +39,8 @@ export function deviceFeature(device: OpenDevice, bytes: Uint8Array): number {
     case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
       if (checkFeature(header, VFIO_DEVICE_FEATURE_SET, 0)) exitLowPower(device);
       return 0;
+    case VFIO_DEVICE_FEATURE_PCI_VF_TOKEN:
+      return takeToken(device, header, bytes);
     case VFIO_DEVICE_FEATURE_DMA_BUF:
       return exportFd(device, header, bytes);
     default:
@@ -45,6 +50,15 @@ export function deviceFeature(device: OpenDevice, bytes: Uint8Array): number {
         `feature ${header.flags & VFIO_DEVICE_FEATURE_MASK}`,
       );
   }
+}
+
+/** @kernel vfio_pci_core_feature_token */
+function takeToken({ core }: OpenDevice, header: FeatureHeader, bytes: Uint8Array): number {
+  if (!hasToken(core)) throw new KernelError('ENOTTY', 'vfio_pci_core_feature_token', `${core.fn.bdf} has no token`);
+  if (!checkFeature(header, VFIO_DEVICE_FEATURE_SET, UUID_BYTES)) return 0;
+  const data = readable(bytes, FEATURE_HEADER_SIZE, UUID_BYTES);
+  setToken(core, new Uint8Array(data.buffer, data.byteOffset, UUID_BYTES));
+  return 0;
 }
 
 /** @kernel vfio_pci_core_feature_dma_buf */

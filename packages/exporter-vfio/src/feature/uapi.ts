@@ -5,6 +5,7 @@ export const VFIO_DEVICE_FEATURE_SET = 1 << 17;
 export const VFIO_DEVICE_FEATURE_PROBE = 1 << 18;
 
 /** Features that vfio-pci knows. */
+export const VFIO_DEVICE_FEATURE_PCI_VF_TOKEN = 0;
 export const VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY = 3;
 export const VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP = 4;
 export const VFIO_DEVICE_FEATURE_LOW_POWER_EXIT = 5;

@@ -20,6 +20,8 @@ export const FunctionStruct = struct('pci_function', {
   /** The kind of interrupts that a driver enabled, 0 for none; the first of its vectors. */
   irqKind: i32(),
   irqs: ref(),
+  /** The eventfd that is told of uncorrectable errors; 0 for none. */
+  errorFile: ref(),
   /** Sums up the above for whoever accesses the function: bits of {@link Access}. */
   access: i32(),
   resets: i32(),

@@ -107,7 +107,7 @@ export class FunctionInterrupts {
     F.irqs.store(mem, p, 0);
     if (kind !== 'intx') controller.revoke(irqs);
     for (const irq of irqs) {
-      controller.exchangeFile(irq, null)?.put();
+      controller.notify(irq, null);
       const queue = waitQueueOf(this.machine, this.machine.slab(I).at(irq), I.queue);
       this.machine.slab(I).free(irq, 'pci_free_irq_vectors');
       queue.wakeAll();
@@ -139,12 +139,17 @@ export class FunctionInterrupts {
 
   /** Has an eventfd told of each interrupt of a vector, or no longer. @throws KernelError EINVAL for a vector that the driver has not */
   notify(vector: number, eventfd: File | null): void {
-    this.#context.controller.exchangeFile(this.#irq(vector), eventfd)?.put();
+    this.#context.controller.notify(this.#irq(vector), eventfd);
   }
 
-  /** The eventfd told of a vector, as `File` reference; 0 for none. @throws KernelError EINVAL */
-  notified(vector: number): number {
-    return I.file.get(this.machine.mem, this.machine.slab(I).at(this.#irq(vector)));
+  /** Signals the eventfd of a vector as if there had been an interrupt; false without one. @throws KernelError EINVAL as {@link notify} */
+  signal(vector: number): boolean {
+    return this.#context.controller.tell(this.machine.slab(I).at(this.#irq(vector)) + I.file.at);
+  }
+
+  /** Whether an eventfd is told of a vector. @throws KernelError EINVAL as {@link notify} */
+  isNotified(vector: number): boolean {
+    return I.file.get(this.machine.mem, this.machine.slab(I).at(this.#irq(vector))) !== 0;
   }
 
   /** @kernel pci_msi_mask_irq @throws KernelError EINVAL for a vector that the driver has not, or that cannot be masked */
@@ -191,11 +196,40 @@ export class FunctionInterrupts {
     this.source.msix?.clear();
   }
 
+  /** Each INTx interrupt masks itself: whoever gets it unmasks it once the device was served. @kernel pci_check_and_mask_intx */
+  autoMask(): void {
+    I.autoMask.store(this.machine.mem, this.machine.slab(I).at(this.#irq(0)), 1);
+  }
+
+  /**
+   * Gives the driver more vectors of MSI-X, up to `vectors`.
+   * @kernel pci_msix_alloc_irq_at
+   * @throws KernelError EINVAL (not MSI-X, or more than the function has), ENOSPC, ENOMEM; the former ones stay
+   */
+  extend(vectors: number): void {
+    const { mem } = this.machine;
+    const slab = this.machine.slab(I);
+    const irqs = this.#irqs();
+    if (this.kind !== 'msix' || vectors > this.count('msix')) {
+      throw this.#failed('EINVAL', `vector ${vectors - 1} of ${this.kind}, it has ${this.count('msix')}`);
+    }
+    for (let vector = irqs.length; vector < vectors; vector++) {
+      const irq = this.#make(vector);
+      orUndo(
+        () => this.#context.controller.assign([irq], false),
+        () => slab.free(irq, 'pci_msix_alloc_irq_at'),
+      );
+      I.next.store(mem, slab.at(irqs.at(-1)!), irq);
+      irqs.push(irq);
+      this.source.msix?.setEntry(vector, { ...messageOf(I.message.get(mem, slab.at(irq))), masked: false });
+    }
+  }
+
   #make(vector: number): number {
     const { mem } = this.machine;
     const irq = this.machine.slab(I).alloc('pci_alloc_irq_vectors');
     const at = this.machine.slab(I).at(irq);
-    for (const field of [I.next, I.count, I.taken, I.masked, I.file]) field.set(mem, at, 0);
+    for (const field of [I.next, I.count, I.taken, I.masked, I.autoMask, I.file]) field.set(mem, at, 0);
     I.fn.set(mem, at, this.#context.config.fn.index);
     I.vector.set(mem, at, vector);
     I.message.set(mem, at, -1);
@@ -203,8 +237,15 @@ export class FunctionInterrupts {
   }
 
   #line(): boolean {
-    const irq = this.kind === 'intx' ? F.irqs.load(this.machine.mem, this.#context.p) : 0;
-    return irq !== 0 && this.#context.controller.raise(irq);
+    const { mem } = this.machine;
+    const irq = this.kind === 'intx' ? F.irqs.load(mem, this.#context.p) : 0;
+    if (irq === 0) return false;
+    const p = this.machine.slab(I).at(irq);
+    if (I.autoMask.load(mem, p) !== 0) {
+      I.masked.store(mem, p, 1);
+      this.#setIntx(false);
+    }
+    return this.#context.controller.raise(irq);
   }
 
   #take(irq: number): boolean {

@@ -13,7 +13,7 @@ const WORDS = NUMBERS + 16;
 /**
  * The processors' side of interrupts: which message is whose. Interrupts are not remapped: any function can send any
  * message.
- * @kernel x86 vector domain
+ * @kernel x86_vector_domain
  */
 export class InterruptController {
   readonly machine: Machine;
@@ -73,17 +73,32 @@ export class InterruptController {
     return this.#raise(() => (this.machine.slab(I).tryAt(irq) === 0 ? 0 : irq));
   }
 
-  /** Has an eventfd told of each interrupt, or none; takes its own reference. Returns the former one's, which the caller owns. */
-  exchangeFile(irq: number, file: File | null): File | null {
+  /** Has an eventfd told of each interrupt of a vector, or none. */
+  notify(irq: number, eventfd: File | null): void {
+    this.setEventFd(this.machine.slab(I).at(irq) + I.file.at, eventfd);
+  }
+
+  /** Replaces the eventfd that a word of the arena refers to, each with a reference of its own; 0 is none. */
+  setEventFd(word: number, eventfd: File | null): void {
     const { machine } = this;
-    file?.get();
-    const p = machine.slab(I).at(irq);
+    eventfd?.get();
     const former = this.#locked(() => {
-      const old = I.file.get(machine.mem, p);
-      I.file.set(machine.mem, p, file?.ref ?? 0);
+      const old = machine.mem.i32[word]!;
+      machine.mem.i32[word] = eventfd?.ref ?? 0;
       return old;
     });
-    return former === 0 ? null : File.of(machine, former);
+    if (former !== 0) File.of(machine, former).put();
+  }
+
+  /** Signals the eventfd that a word refers to; false without one. @kernel eventfd_signal */
+  tell(word: number): boolean {
+    const { machine } = this;
+    const file = this.#locked(() => {
+      const ref = machine.mem.i32[word]!;
+      return ref === 0 ? null : File.of(machine, ref).get();
+    });
+    if (file !== null) signal(file);
+    return file !== null;
   }
 
   /** @param find - the vector, with the table of vectors locked; 0 for none */

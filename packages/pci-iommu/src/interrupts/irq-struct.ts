@@ -12,8 +12,9 @@ export const IrqStruct = struct('pci.irq', {
   /** Interrupts delivered, and those that somebody waited for and got. */
   count: i32(),
   taken: i32(),
-  /** The driver masked it. */
+  /** The driver masked it; or it masks itself each time. */
   masked: i32(),
+  autoMask: i32(),
   /** The eventfd that is told; 0 for none. */
   file: ref(),
   queue: waitqueue('pci.irq'),

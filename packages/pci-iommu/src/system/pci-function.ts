@@ -1,4 +1,4 @@
-import { Device } from '@dmabuf-emu/core';
+import { Device, type File } from '@dmabuf-emu/core';
 import type { Machine } from '@dmabuf-emu/shm';
 import { Access, ConfigSpace, FunctionFlag, FunctionReset } from '../config-space/index.ts';
 import { FunctionStruct, VirtualState } from '../config-space/function-state.ts';
@@ -150,6 +150,21 @@ export class PciFunction implements DmaDevice {
       // A port of its own: an interrupt may be sent while the other one is in the middle of an access.
       send: (address, data) => messages.tryWrite(address, littleEndian(data)) === MESSAGE_BYTES,
     }));
+  }
+
+  /** Has an eventfd told of uncorrectable errors, or none. @kernel pci_error_handlers.error_detected */
+  notifyErrors(eventfd: File | null): void {
+    this.system.interrupts.setEventFd(this.#p + F.errorFile.at, eventfd);
+  }
+
+  /** Whether an eventfd is told of errors. */
+  get notifiesErrors(): boolean {
+    return F.errorFile.load(this.machine.mem, this.#p) !== 0;
+  }
+
+  /** Signals the eventfd of {@link notifyErrors} as if there had been an error; false without one. */
+  signalErrors(): boolean {
+    return this.system.interrupts.tell(this.#p + F.errorFile.at);
   }
 
   /** Notices what processors and devices write to the table of MSI-X vectors. */

@@ -1,4 +1,4 @@
-import { Device } from '@dmabuf-emu/core';
+import { Device, noteFileHolder } from '@dmabuf-emu/core';
 import { atomicAdd, KernelError, type Machine, UsageError } from '@dmabuf-emu/shm';
 import { CapId, EXP_DEVCTL, PciCommand } from '../config-space/index.ts';
 import { configSpaceAt, FunctionStruct, functionStates } from '../config-space/function-state.ts';
@@ -104,6 +104,7 @@ export class PciSystem implements DmaBus {
     );
     for (const fn of this.functions) fn.watchTable();
     installFlushTimer(machine);
+    noteFileHolder(machine, 'pci.errors', () => this.#errorFiles());
     machine.onVerify('pci-iommu', (report) => verifyPci(this, report));
     machine.onReap('pci-iommu', (task) => reapPci(this, task));
   }
@@ -222,6 +223,8 @@ export class PciSystem implements DmaBus {
 
   reportError(fn: TopologyFunction, bits: number): void {
     this.functions[fn.index]!.config.reportError(bits);
+    const word = this.stateOf(fn) + F.errorFile.at;
+    if (this.machine.mem.i32[word] !== 0) this.interrupts.tell(word);
   }
 
   /** Routes are built anew: ACS control, or a bridge’s windows, buses, command or power state changed. */
@@ -269,6 +272,13 @@ export class PciSystem implements DmaBus {
     });
     F.device.store(this.machine.mem, this.stateOf(fn.topology), device.ref);
     if (config.untrusted.some((bdf) => this.topology.find(bdf) === fn.topology)) fn.untrusted = true;
+  }
+
+  *#errorFiles(): Generator<number> {
+    for (const { topology } of this.functions) {
+      const file = F.errorFile.load(this.machine.mem, this.stateOf(topology));
+      if (file !== 0) yield file;
+    }
   }
 
   #isAloneOnBus(fn: TopologyFunction): boolean {
