@@ -8,3 +8,4 @@ export * from './memory/index.ts';
 export * from './p2pdma/index.ts';
 export * from './system/index.ts';
 export * from './topology/index.ts';
+export * from './topology/write/index.ts';

@@ -1,0 +1,1 @@
+export { type LspciTextOptions, stringifyLspci } from './stringify-lspci.ts';

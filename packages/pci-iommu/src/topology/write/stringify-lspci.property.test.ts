@@ -1,0 +1,51 @@
+import { propertyRuns } from '@dmabuf-emu/shm/testing';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { builtinMachines, readMachine } from '../../index.ts';
+import { readRealDumpBytes, realDumpNames, realDumps } from '../test-real-dumps.ts';
+import { randomMachine } from '../test-random-machine.ts';
+import { anyMachine } from './test-any-machine.ts';
+import { clean, functionsAsRead, rootBuses, usedRootBuses, writeAndRead } from './test-round-trip.ts';
+
+describe.each([
+  ['words', false],
+  ['words and bytes', true],
+])('a machine written as %s is read back, but for what is listed', (_form, hex) => {
+  test.each(builtinMachines().map((machine) => [machine.name, machine] as const))('%s', (_name, machine) => {
+    const { reading } = writeAndRead(machine, hex);
+    expect(reading.description.functions.map((fn) => clean(fn))).toEqual(functionsAsRead(machine, hex));
+    expect(rootBuses(reading.description)).toEqual(usedRootBuses(machine));
+    expect(reading.warnings).toEqual([]);
+  });
+
+  test('random machines', () => {
+    fc.assert(
+      fc.property(randomMachine, (machine) => {
+        const { reading } = writeAndRead(machine, hex);
+        expect(reading.description.functions.map((fn) => clean(fn))).toEqual(functionsAsRead(machine, hex));
+        expect(rootBuses(reading.description)).toEqual(usedRootBuses(machine));
+      }),
+      { numRuns: propertyRuns(15) },
+    );
+  });
+
+  test('functions with any facts', () => {
+    fc.assert(
+      fc.property(anyMachine, (machine) => {
+        const { reading } = writeAndRead(machine, hex);
+        expect(reading.description.functions.map((fn) => clean(fn))).toEqual(functionsAsRead(machine, hex));
+      }),
+      { numRuns: propertyRuns(120) },
+    );
+  });
+});
+
+const NO_MACHINE = /p2p-verdict|dmesg|x670e-asus.iommu-groups/u;
+
+describe.skipIf(realDumps === null)('real machines, written and read again', () => {
+  test.each(realDumpNames(/./u).filter((name) => !NO_MACHINE.test(name)))('%s', (name) => {
+    const { description } = readMachine(readRealDumpBytes(name), { lenient: true });
+    const { reading } = writeAndRead(description, false);
+    expect(reading.description.functions.map((fn) => clean(fn))).toEqual(functionsAsRead(description, false));
+  });
+});
