@@ -1,4 +1,4 @@
-import { busKey } from '../bdf.ts';
+import { busKey, parseBdf } from '../bdf.ts';
 import { checkTree } from '../description/check-tree.ts';
 import {
   type FunctionDescription,
@@ -19,6 +19,7 @@ import {
 
 /** Domains above those that firmware hands out, for functions whose listed names cannot form a tree. */
 const FIRST_OWN_DOMAIN = 0x1_0000;
+const LAST_BUS = 0xff;
 const MOST_ROOT_PORTS = 30;
 /** Number of ports of a root bus on which there is no place for more. */
 const FULL = MOST_ROOT_PORTS + 1;
@@ -38,8 +39,13 @@ export interface PlannedHost {
  * other share one. Names stay as listed where they can form a tree beside the others; else the branch gets a domain of its own.
  */
 export function planMachine(links: readonly Link[]): readonly PlannedHost[] {
-  const owners = new Map<number, Link>();
-  for (const link of links) for (const { parts } of withBelow(link)) owners.set(busKey(parts.domain, parts.bus), link);
+  const owners = new Map<number, Set<Link>>();
+  for (const link of links) {
+    for (const { parts } of withBelow(link)) {
+      const key = busKey(parts.domain, parts.bus);
+      owners.set(key, (owners.get(key) ?? new Set()).add(link));
+    }
+  }
   const hosts: PlannedHost[] = [];
   let ownDomain = FIRST_OWN_DOMAIN;
   for (const link of links.toSorted((a, b) => firstBus(a) - firstBus(b))) {
@@ -74,7 +80,11 @@ function placeOnRootBus(hosts: PlannedHost[], link: Link): boolean {
 }
 
 /** As a further root port of the last host bridge, when the buses follow on each other. */
-function placeBeside(host: PlannedHost | undefined, link: Link, owners: ReadonlyMap<number, Link>): boolean {
+function placeBeside(
+  host: PlannedHost | undefined,
+  link: Link,
+  owners: ReadonlyMap<number, ReadonlySet<Link>>,
+): boolean {
   const first = link[0];
   if (host === undefined || first === undefined || host.ports > MOST_ROOT_PORTS) return false;
   const { domain, bus } = first.parts;
@@ -87,7 +97,7 @@ function placeBeside(host: PlannedHost | undefined, link: Link, owners: Readonly
   return true;
 }
 
-function placeListed(hosts: PlannedHost[], link: Link, owners: ReadonlyMap<number, Link>): boolean {
+function placeListed(hosts: PlannedHost[], link: Link, owners: ReadonlyMap<number, ReadonlySet<Link>>): boolean {
   const plan = planAsListed(link);
   if (plan === null || !isTree(plan) || !isFree(plan, plan.rootBus, link, owners)) return false;
   const overlaps = hosts.some(
@@ -99,12 +109,20 @@ function placeListed(hosts: PlannedHost[], link: Link, owners: ReadonlyMap<numbe
 }
 
 /** Whether no other branch has functions on the buses from `firstBus` on. */
-function isFree(plan: PlannedSubtree, first: number, link: Link, owners: ReadonlyMap<number, Link>): boolean {
+function isFree(
+  plan: PlannedSubtree,
+  first: number,
+  link: Link,
+  owners: ReadonlyMap<number, ReadonlySet<Link>>,
+): boolean {
   const buses = Array.from({ length: plan.lastBus - first + 1 }, (_, step) => busKey(plan.domain, first + step));
-  return buses.every((bus) => (owners.get(bus) ?? link) === link);
+  return buses.every((bus) => [...(owners.get(bus) ?? [])].every((owner) => owner === link));
 }
 
+/** Bus numbers rise on the way down, and each bus has one bridge that leads to it. */
 function isTree(plan: PlannedSubtree): boolean {
+  if (plan.lastBus > LAST_BUS) return false;
+  if (plan.functions.some(({ bdf, buses }) => buses !== null && buses.secondary <= parseBdf(bdf).bus)) return false;
   const functions: readonly FunctionDescription[] = plan.functions.map((fn) => describeFunction(fn));
   const hostBridges: readonly HostBridgeDescription[] = [
     { domain: plan.domain, bus: plan.rootBus, busEnd: plan.lastBus, windows: [] },

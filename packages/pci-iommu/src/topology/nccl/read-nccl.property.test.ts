@@ -68,6 +68,6 @@ test('whatever the names in a file, its tree comes out', () => {
           .toSorted(),
       );
     }),
-    { numRuns: propertyRuns(300) },
+    { numRuns: propertyRuns(150) },
   );
 });
