@@ -1,6 +1,6 @@
 import { DmaDirection } from '@dmabuf-emu/core';
 import { isKernelError, KernelError } from '@dmabuf-emu/shm';
-import { PAGE_SIZE, pageDown, pageUp } from '../memory/page.ts';
+import { PAGE_SIZE } from '../memory/page.ts';
 import { undoOnFailure } from '../internal/unwind.ts';
 import { type DmaAttributes, type DmaDevice, dmaLimit } from './dma-device.ts';
 import { IotlbGather } from './iotlb-gather.ts';
@@ -36,8 +36,8 @@ export function dmaIovaTryAlloc(device: DmaDevice, state: DmaIovaState, phys: nu
     device.machine.diag.warn('dma_iova_try_alloc', `${device.bdf}: size ${size} must be above 0 and below 2^63`);
     return false;
   }
-  const offset = phys % PAGE_SIZE;
-  const iova = allocIova(device, pageUp(size + offset));
+  const offset = phys % granuleOf(device);
+  const iova = allocIova(device, granuleUp(device, size + offset));
   if (iova === 0) return false;
   state.addr = iova + offset;
   state.size = size;
@@ -59,22 +59,22 @@ export function dmaIovaLink(
   direction: DmaDirection,
   attributes: DmaAttributes,
 ): void {
-  const pad = phys % PAGE_SIZE;
+  const pad = phys % granuleOf(device);
   if (pad !== 0 && offset > 0) {
     device.machine.diag.warnOnce('dma_iova_link', `${device.bdf}: only the first range may begin inside a page`);
     throw new KernelError('EIO', 'dma_iova_link', `range at 0x${phys.toString(16)} does not begin on a page`);
   }
-  if (device.untrusted && (pad !== 0 || size % PAGE_SIZE !== 0)) {
+  if (device.untrusted && (pad !== 0 || size % granuleOf(device) !== 0)) {
     throw new KernelError('EPERM', 'dma_iova_link', `${device.bdf} is untrusted and the range is not page aligned`);
   }
   const prot = dmaInfoToProt(direction, device.coherent, attributes);
-  device.iommu.mapNosync(state.addr + offset - pad, phys - pad, pageUp(size + pad), prot);
+  device.iommu.mapNosync(state.addr + offset - pad, phys - pad, granuleUp(device, size + pad), prot);
 }
 
 /** Makes linked ranges visible to the device. @kernel dma_iova_sync */
 export function dmaIovaSync(device: DmaDevice, state: DmaIovaState, offset: number, size: number): void {
-  const start = pageDown(state.addr + offset);
-  device.iommu.sync(start, pageUp(state.addr + offset + size) - start);
+  const start = granuleDown(device, state.addr + offset);
+  device.iommu.sync(start, granuleUp(device, state.addr + offset + size) - start);
 }
 
 /**
@@ -84,8 +84,8 @@ export function dmaIovaSync(device: DmaDevice, state: DmaIovaState, offset: numb
  */
 export function dmaIovaUnlink(device: DmaDevice, state: DmaIovaState, offset: number, size: number): void {
   const gather = new IotlbGather();
-  const start = pageDown(state.addr + offset);
-  const bytes = pageUp(state.addr + offset + size) - start;
+  const start = granuleDown(device, state.addr + offset);
+  const bytes = granuleUp(device, state.addr + offset + size) - start;
   const removed = device.iommu.unmapFast(start, bytes, gather);
   device.iommu.iotlbSync(gather);
   if (removed !== bytes && device.iommu.type !== 'blocked') {
@@ -98,8 +98,8 @@ export function dmaIovaUnlink(device: DmaDevice, state: DmaIovaState, offset: nu
 
 /** Gives IOVAs back into which nothing is linked. @kernel dma_iova_free */
 export function dmaIovaFree(device: DmaDevice, state: DmaIovaState): void {
-  const start = pageDown(state.addr);
-  device.iommu.iovaFree(start, pageUp(state.addr + state.size) - start);
+  const start = granuleDown(device, state.addr);
+  device.iommu.iovaFree(start, granuleUp(device, state.addr + state.size) - start);
   state.size = 0;
 }
 
@@ -115,8 +115,8 @@ export function dmaIovaDestroy(
   freeLength = state.size,
 ): void {
   if (mappedLength > 0) dmaIovaUnlink(device, state, 0, mappedLength);
-  const start = pageDown(state.addr);
-  device.iommu.iovaFree(start, pageUp(state.addr + freeLength) - start);
+  const start = granuleDown(device, state.addr);
+  device.iommu.iovaFree(start, granuleUp(device, state.addr + freeLength) - start);
   state.size = 0;
 }
 
@@ -137,8 +137,8 @@ export function dmaInfoToProt(direction: DmaDirection, coherent: boolean, { mmio
 
 /** Maps one physical range at IOVAs of its own. 0 when no address is free. @kernel __iommu_dma_map @throws KernelError */
 export function iommuDmaMap(device: DmaDevice, phys: number, size: number, prot: number): number {
-  const offset = phys % PAGE_SIZE;
-  const bytes = pageUp(size + offset);
+  const offset = phys % granuleOf(device);
+  const bytes = granuleUp(device, size + offset);
   device.iommu.flushQueue?.poll();
   const iova = allocIova(device, bytes);
   if (iova === 0) return 0;
@@ -156,8 +156,8 @@ export function iommuDmaMap(device: DmaDevice, phys: number, size: number, prot:
  */
 export function iommuDmaUnmap(device: DmaDevice, address: number, size: number): void {
   const { iommu: domain } = device;
-  const start = pageDown(address);
-  const bytes = pageUp(address + size) - start;
+  const start = granuleDown(device, address);
+  const bytes = granuleUp(device, address + size) - start;
   const queue = domain.flushQueue?.isReady === true ? domain.flushQueue : null;
   const gather = new IotlbGather();
   const removed = domain.unmapFast(start, bytes, gather);
@@ -174,6 +174,21 @@ export function iommuDmaUnmap(device: DmaDevice, address: number, size: number):
   }
   domain.iotlbSync(gather);
   domain.iovaFree(start, bytes);
+}
+
+/** The unit of a device's mappings: the smallest page of its domain. @kernel iova_domain.granule */
+function granuleOf(device: DmaDevice): number {
+  return device.iommu.geometry.granule;
+}
+
+function granuleDown(device: DmaDevice, address: number): number {
+  const granule = granuleOf(device);
+  return Math.floor(address / granule) * granule;
+}
+
+function granuleUp(device: DmaDevice, address: number): number {
+  const granule = granuleOf(device);
+  return Math.ceil(address / granule) * granule;
 }
 
 /** IOVAs for a device: below 4 GiB first for as long as that works. 0 when there are none. @kernel iommu_dma_alloc_iova */

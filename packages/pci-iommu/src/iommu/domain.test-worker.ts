@@ -42,12 +42,15 @@ function churn(machine: Machine, job: DomainJob): { pages: number } {
     domain.iovaFree(range.iova, range.pages * 4096);
   };
   for (let round = 0; round < job.rounds; round++) {
-    const pages = 1 + random.below(random.chance(0.1) ? 700 : 40);
-    const paddr = job.paddr + random.below(job.bytes / 4096 - pages) * 4096;
+    const isLarge = random.chance(0.02);
+    const pages = isLarge ? 1024 : 1 + random.below(random.chance(0.1) ? 700 : 40);
+    const place = random.below(job.bytes / 4096 - pages);
+    const paddr = job.paddr + (isLarge ? place - (place % 512) : place) * 4096;
     const iova = domain.iovaAlloc(pages * 4096, 2 ** 32 - 1);
     if (iova === 0) throw new Error('no IOVA is free');
     domain.map(iova, paddr, pages * 4096, IommuProt.READ | IommuProt.WRITE);
     live.push({ iova, paddr, pages });
+    if (isLarge && random.chance(0.5)) domain.split(iova + 4096 * random.below(pages), 4096);
     total += pages;
     if (live.length > 8) unmap(live.splice(random.below(live.length), 1)[0]!);
   }

@@ -18,6 +18,7 @@ export interface DomainsContext {
   readonly strict: boolean;
   readonly flushQueue: FlushQueueKind;
   readonly iotlb: IotlbShape;
+  readonly pgsizeBitmap: number;
   /** Word of a function's state. */
   stateOf(fn: TopologyFunction): number;
   /** The functions of a function's group, in the order in which they were found; empty when no IOMMU sees it. */
@@ -109,7 +110,7 @@ export class Domains {
   }
 
   #defaultOfGroup(fn: TopologyFunction): number {
-    const { machine, map, strict, flushQueue, iotlb } = this.#context;
+    const { machine, map, strict, flushQueue, iotlb, pgsizeBitmap } = this.#context;
     const group = this.#context.groupOf(fn);
     const first = group[0]!;
     const p = this.#context.stateOf(first);
@@ -119,6 +120,7 @@ export class Domains {
       type: strict || group.some((other) => this.#isUntrusted(other)) ? 'dma' : 'dma-fq',
       flushQueue,
       iotlb,
+      pgsizeBitmap,
       owner: first.index,
       reserved: reservedFor(first),
     });

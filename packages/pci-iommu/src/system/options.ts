@@ -1,5 +1,5 @@
 import type { Machine } from '@dmabuf-emu/shm';
-import { DEFAULT_IOTLB, type FlushQueueKind, type IotlbShape } from '../iommu/index.ts';
+import { DEFAULT_IOTLB, DEFAULT_PGSIZES, type FlushQueueKind, type IotlbShape } from '../iommu/index.ts';
 import { builtinMachine, type MachineDescription } from '../topology/index.ts';
 
 /** How the PCI side of a machine is made. */
@@ -17,6 +17,8 @@ export interface PciOptions {
   readonly flushQueue?: FlushQueueKind;
   /** Shape of each domain's IOTLB. */
   readonly iotlb?: IotlbShape;
+  /** Sizes of the pages of domains added up: 4 KiB, 2 MiB and 1 GiB by default. @kernel iommu_domain.pgsize_bitmap */
+  readonly pgsizeBitmap?: number;
   /** Amount of RAM; as much as the machine has memory by default. It only takes room where it is written. */
   readonly ramBytes?: number;
   /** Let at most this much of the machine's memory stand behind physical addresses. */
@@ -42,6 +44,7 @@ export interface PciConfig {
   readonly strict: boolean;
   readonly flushQueue: FlushQueueKind;
   readonly iotlb: IotlbShape;
+  readonly pgsizeBitmap: number;
   readonly ramBytes: number;
   readonly backingBytes: number;
   readonly dmaMask: number;
@@ -63,6 +66,7 @@ export function resolvePciOptions(machine: Machine, options: PciOptions): PciCon
     strict: options.strict ?? true,
     flushQueue: options.flushQueue ?? 'per-task',
     iotlb: options.iotlb ?? DEFAULT_IOTLB,
+    pgsizeBitmap: options.pgsizeBitmap ?? DEFAULT_PGSIZES,
     ramBytes: options.ramBytes ?? machine.memoryBytes,
     backingBytes: options.backingBytes ?? machine.memoryBytes,
     dmaMask: options.dmaMask ?? 2 ** 64,

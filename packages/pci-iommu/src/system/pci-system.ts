@@ -84,6 +84,7 @@ export class PciSystem implements DmaBus {
       strict: config.strict,
       flushQueue: config.flushQueue,
       iotlb: config.iotlb,
+      pgsizeBitmap: config.pgsizeBitmap,
       stateOf: (fn) => this.stateOf(fn),
       groupOf: (fn) => this.groupOf(fn)?.functions ?? [],
     });
@@ -172,6 +173,7 @@ export class PciSystem implements DmaBus {
     return IommuDomain.create(this.machine, this.memory.map, {
       type: 'unmanaged',
       iotlb: this.config.iotlb,
+      pgsizeBitmap: this.config.pgsizeBitmap,
       ...options,
     });
   }
