@@ -111,7 +111,7 @@ function configuredBridges(
   return bridges;
 }
 
-/** Bus numbers rise on the way down, so bridges whose numbers pass form no cycle. @kernel pci_scan_bridge_extend */
+/** Bus numbers rise on the way down, which the kernel insists on: bridges whose numbers pass form no cycle. */
 function problemOf(
   numbers: RawBusNumbers,
   bus: number,

@@ -84,11 +84,7 @@ const FAMILIES: readonly (readonly [vendor: number, device: number, families: re
 
 const byIds = new Map(FAMILIES.map(([vendor, device, families]) => [vendor * 0x1_0000 + device, families]));
 
-/**
- * The processor families that have this function, ascending, or `null` when the function tells none.
- *
- * @kernel PCI_DEVICE_ID_AMD_17H_DF_F3, PCI_DEVICE_ID_AMD_19H_DF_F3
- */
+/** The processor families that have this function, ascending, or `null` when the function tells none. */
 export function familiesOfFunction(vendor: number | null, device: number | null): readonly number[] | null {
   return vendor === null || device === null ? null : (byIds.get(vendor * 0x1_0000 + device) ?? null);
 }
