@@ -335,7 +335,7 @@ export class Resolver {
 
   /** Whether a translation may be out of date because the domain puts its invalidations off. */
   #isExcused(page: number): boolean {
-    return this.#domain?.flushQueue?.excuses(page, this.#flushes) === true;
+    return this.#domain?.flushQueue?.excuses(page * PAGE_SIZE, this.#flushes) === true;
   }
 
   #note(kind: FaultKind, address: number, length: number, reason: string): void {

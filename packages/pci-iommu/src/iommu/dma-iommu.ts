@@ -1,6 +1,5 @@
 import { DmaDirection } from '@dmabuf-emu/core';
 import { isKernelError, KernelError } from '@dmabuf-emu/shm';
-import { PAGE_SIZE } from '../memory/page.ts';
 import { undoOnFailure } from '../internal/unwind.ts';
 import { type DmaAttributes, type DmaDevice, dmaLimit } from './dma-device.ts';
 import { IotlbGather } from './iotlb-gather.ts';
@@ -169,7 +168,7 @@ export function iommuDmaUnmap(device: DmaDevice, address: number, size: number):
   }
   if (queue !== null) {
     queue.poll();
-    queue.add(start / PAGE_SIZE, bytes / PAGE_SIZE);
+    queue.add(start, bytes);
     return;
   }
   domain.iotlbSync(gather);

@@ -1,6 +1,6 @@
 import { isKernelError, kmemSlab, KernelError, type Machine } from '@dmabuf-emu/shm';
 import { undoOnFailure } from '../internal/unwind.ts';
-import { type GeometryOptions, setGeometry } from './domain-geometry.ts';
+import { DomainGeometry, type GeometryOptions, setGeometry } from './domain-geometry.ts';
 import { DOMAIN_TYPES, DomainStruct, type DomainType, isDmaType } from './domain-struct.ts';
 import { FlushQueue, type FlushQueueKind } from './flush-queue.ts';
 import { initIotlb, iotlbWords, MIN_SETS } from './iotlb.ts';
@@ -43,7 +43,7 @@ export function createDomain(machine: Machine, options: DomainOptions): number {
     () => {
       setGeometry(machine, p, options);
       if (isDmaType(options.type) || options.type === 'unmanaged') addPageTable(machine, p, shape);
-      if (isDmaType(options.type)) DomainStruct.iova.set(mem, p, IovaSpace.create(machine, reservedOf(options)));
+      if (isDmaType(options.type)) addIovas(machine, p, options);
       if (options.type === 'dma-fq') addFlushQueue(machine, p, options.flushQueue ?? 'per-task');
     },
     () => freeDomain(machine, ref),
@@ -69,7 +69,7 @@ export function freeDomain(machine: Machine, ref: number): void {
   slab.free(ref, 'iommu.domain');
 }
 
-/** Without memory for the queues the domain invalidates at once. @kernel iommu_dma_init_domain */
+/** Without memory for the queues the domain invalidates at once. */
 function addFlushQueue(machine: Machine, p: number, kind: FlushQueueKind): void {
   try {
     DomainStruct.flushQueue.set(machine.mem, p, FlushQueue.create(machine, kind));
@@ -80,11 +80,10 @@ function addFlushQueue(machine: Machine, p: number, kind: FlushQueueKind): void 
   }
 }
 
-/** What must not be given out: also what is below the aperture. */
-function reservedOf({ aperture, reserved = [] }: DomainOptions): readonly ReservedRange[] {
-  return aperture === undefined || aperture.start === 0
-    ? reserved
-    : [...reserved, { start: 0, end: aperture.start - 1 }];
+/** @kernel iommu_dma_init_domain */
+function addIovas(machine: Machine, p: number, { reserved = [] }: DomainOptions): void {
+  const { granule, aperture } = new DomainGeometry(machine, p);
+  DomainStruct.iova.set(machine.mem, p, IovaSpace.create(machine, { granule, aperture, reserved }));
 }
 
 function addPageTable(machine: Machine, p: number, shape: IotlbShape): void {

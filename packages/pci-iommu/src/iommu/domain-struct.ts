@@ -1,4 +1,4 @@
-import { i32, mutex, ref, struct, u53, words } from '@dmabuf-emu/shm';
+import { i32, mutex, ref, struct, u53 } from '@dmabuf-emu/shm';
 
 /**
  * Kinds of domains. `unmanaged` domains are filled by their owner (VFIO, iommufd), `dma` ones by the DMA API; `dma-fq` is
@@ -46,51 +46,4 @@ export const DomainStruct = struct('iommu_domain', {
   devices: i32(),
   /** Function that the domain was made for, plus one; 0 for none. */
   owner: i32(),
-});
-
-/** An array of allocated ranges and what the search for free ones remembers. @kernel struct iova_domain */
-export const IovaStruct = struct('iova_domain', {
-  lock: mutex('iova_domain.lock'),
-  /** Slot of the array of ranges, its word, ranges in use and room for. */
-  ranges: ref(),
-  rangesAt: i32(),
-  count: i32(),
-  room: i32(),
-  /** Ranges there would be if neighbours were not merged. */
-  nodes: i32(),
-  /** Where the next search starts, below 4 GiB and above. @kernel cached32_node, cached_node */
-  cached32: u53(),
-  cached: u53(),
-  /** A request this large is known to fail below 4 GiB. @kernel max32_alloc_size */
-  max32: u53(),
-  /** Pages that were reserved and never come back. */
-  reserved: u53(),
-  /** Words of full magazines, by order of their size. */
-  depot: words(6),
-  depotCount: words(6),
-  /** Slot and word of the table of task caches, by task id. */
-  caches: ref(),
-  cachesAt: i32(),
-});
-
-/** Entries of a magazine. @kernel IOVA_MAG_SIZE */
-export const MAGAZINE_ENTRIES = 127;
-/** Orders 0..5 are kept in magazines: 1, 2, 4 .. 32 pages. @kernel IOVA_RANGE_CACHE_MAX_SIZE */
-export const MAGAZINE_ORDERS = 6;
-
-/** Freed page numbers of one size, as doubles. @kernel struct iova_magazine */
-export const MagazineStruct = struct('iova_magazine', {
-  count: i32(),
-  /** Word of the next magazine of the depot. */
-  next: i32(),
-  /** Its own ref. */
-  self: ref(),
-  pages: words(MAGAZINE_ENTRIES * 2),
-});
-
-/** One task's magazines of one domain. @kernel struct iova_cpu_rcache */
-export const TaskCacheStruct = struct('iova_task_cache', {
-  /** Words of magazines, by order. */
-  loaded: words(MAGAZINE_ORDERS),
-  previous: words(MAGAZINE_ORDERS),
 });

@@ -23,5 +23,6 @@ test('threads map, translate and unmap in one domain without seeing each other',
     [0x8_0000, 0xc_0000],
     [0xf_ee00, 0xf_ef00],
     [0x100_0000, 0x200_0000],
+    [0xfd0_0000, 0x1000_0000],
   ]);
 });

@@ -41,12 +41,12 @@ const FlushStruct = struct('iommu_flush_queue', {
 });
 const S = FlushStruct;
 
-/** Words of a queue, from the slot on; then the entries: page and pages as doubles, count of flushes begun. */
+/** Words of a queue, from the slot on; then the entries: address and bytes as doubles, count of flushes begun. */
 const LOCK = 1;
 const HEAD = 2;
 const TAIL = 3;
 const ENTRIES = 4;
-const PAGES = 2;
+const BYTES = 2;
 const COUNTER = 4;
 const ENTRY_WORDS = 6;
 
@@ -142,10 +142,10 @@ export class FlushQueue {
   }
 
   /** Queues an IOVA range whose translations were removed; {@link isReady} must have been true. @kernel queue_iova */
-  add(page: number, pages: number): void {
+  add(iova: number, bytes: number): void {
     const queue = queueWord(this.#machine, this.#p);
     const done: number[] = [];
-    while (!this.#push(queue, page, pages, done)) this.#flushNow();
+    while (!this.#push(queue, iova, bytes, done)) this.#flushNow();
     this.#giveBack(done);
     this.#startTimer();
   }
@@ -180,7 +180,7 @@ export class FlushQueue {
   /** Pages that are queued. Exact on a quiet machine. */
   get pages(): number {
     let pages = 0;
-    for (const queue of this.#queues()) this.#each(queue, (_, count) => (pages += count));
+    for (const queue of this.#queues()) this.#each(queue, (_, bytes) => (pages += bytes / this.#space.granule));
     return pages;
   }
 
@@ -202,28 +202,28 @@ export class FlushQueue {
   }
 
   /**
-   * A device used a translation of `page` that the page table no longer has. True, and counted, when that is this queue's
-   * doing: the page is queued, or was until a flush since {@link flushes} was `before`.
+   * A device used a translation of `iova` that the page table no longer has. True, and counted, when that is this queue's
+   * doing: the address is queued, or was until a flush since {@link flushes} was `before`.
    */
-  excuses(page: number, before: number): boolean {
-    if (!this.#isQueued(page) && this.flushes === before) return false;
+  excuses(iova: number, before: number): boolean {
+    if (!this.#isQueued(iova) && this.flushes === before) return false;
     S.hits.add(this.#mem, this.#p, 1);
     return true;
   }
 
-  #isQueued(page: number): boolean {
+  #isQueued(iova: number): boolean {
     const finished = this.flushes;
     let found = false;
     for (const queue of this.#queues()) {
-      this.#each(queue, (first, pages, counter) => {
-        if (page >= first && page < first + pages && !isDone(counter, finished)) found = true;
+      this.#each(queue, (start, bytes, counter) => {
+        if (iova >= start && iova < start + bytes && !isDone(counter, finished)) found = true;
       });
     }
     return found;
   }
 
   /** False when the queue is full: nothing is queued then. What is done is taken out before. */
-  #push(queue: number, page: number, pages: number, done: number[]): boolean {
+  #push(queue: number, iova: number, bytes: number, done: number[]): boolean {
     const { i32: words, f64 } = this.#mem;
     return withSpin(this.#machine, queue + LOCK, () => {
       this.#takeDone(queue, done);
@@ -231,15 +231,15 @@ export class FlushQueue {
       const next = (tail + 1) % this.#shape.entries;
       if (next === words[queue + HEAD]) return false;
       const at = queue + ENTRIES + tail * ENTRY_WORDS;
-      f64[at >>> 1] = page;
-      f64[(at + PAGES) >>> 1] = pages;
+      f64[at >>> 1] = iova;
+      f64[(at + BYTES) >>> 1] = bytes;
       words[at + COUNTER] = S.started.load(this.#mem, this.#p);
       atomicStore(this.#mem, queue + TAIL, next);
       return true;
     });
   }
 
-  /** Takes entries out that a flush has covered: page and pages of each. @kernel fq_ring_free_locked */
+  /** Takes entries out that a flush has covered: address and bytes of each. @kernel fq_ring_free_locked */
   #takeDone(queue: number, into: number[]): void {
     const { i32: words, f64 } = this.#mem;
     const finished = this.flushes;
@@ -247,13 +247,14 @@ export class FlushQueue {
     for (const tail = words[queue + TAIL]!; head !== tail; head = (head + 1) % this.#shape.entries) {
       const at = queue + ENTRIES + head * ENTRY_WORDS;
       if (!isDone(words[at + COUNTER]!, finished)) break;
-      into.push(f64[at >>> 1]!, f64[(at + PAGES) >>> 1]!);
+      into.push(f64[at >>> 1]!, f64[(at + BYTES) >>> 1]!);
     }
     atomicStore(this.#mem, queue + HEAD, head);
   }
 
   #giveBack(done: readonly number[]): void {
-    for (let i = 0; i < done.length; i += 2) this.#space.free(done[i]!, done[i + 1]!);
+    const { granule } = this.#space;
+    for (let i = 0; i < done.length; i += 2) this.#space.free(done[i]! / granule, done[i + 1]! / granule);
   }
 
   /** @kernel fq_flush_iotlb */
@@ -279,12 +280,12 @@ export class FlushQueue {
     return queueRefs(this.#mem, this.#p).map((queue) => slab.at(queue));
   }
 
-  #each(queue: number, fn: (page: number, pages: number, counter: number) => void): void {
+  #each(queue: number, fn: (iova: number, bytes: number, counter: number) => void): void {
     const { i32: words, f64 } = this.#mem;
     const tail = words[queue + TAIL]!;
     for (let i = words[queue + HEAD]!; i !== tail; i = (i + 1) % this.#shape.entries) {
       const at = queue + ENTRIES + i * ENTRY_WORDS;
-      fn(f64[at >>> 1]!, f64[(at + PAGES) >>> 1]!, words[at + COUNTER]!);
+      fn(f64[at >>> 1]!, f64[(at + BYTES) >>> 1]!, words[at + COUNTER]!);
     }
   }
 }

@@ -5,7 +5,8 @@ export { FlushQueue, type FlushQueueKind, installFlushTimer } from './flush-queu
 export { type DomainMapping, IommuDomain } from './iommu-domain.ts';
 export type { Iotlb, IotlbStats } from './iotlb.ts';
 export { IotlbGather } from './iotlb-gather.ts';
-export type { IovaSpace, ReservedRange } from './iova-space.ts';
+export type { IovaOptions, IovaSpace, ReservedRange } from './iova-space.ts';
+export { installTrimTimers } from './iova-trim.ts';
 export { DEFAULT_PGSIZES } from './page-sizes.ts';
 export { IommuProt } from './prot.ts';
 export { IOMMU_QUIRKS } from './quirks.ts';

@@ -1,6 +1,6 @@
 import { KernelError, type Machine, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
 import type { MemoryMap } from '../memory/memory-map.ts';
-import { PAGE_SHIFT, PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
+import { PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
 import { checkMap } from './check-map.ts';
 import { DomainGeometry, IOVA_APERTURE_END } from './domain-geometry.ts';
 import { createDomain, type DomainOptions, freeDomain } from './domain-lifetime.ts';
@@ -9,7 +9,7 @@ import { DOMAIN_TYPES, DomainStruct, type DomainType, isDmaType } from './domain
 import { FlushQueue } from './flush-queue.ts';
 import { Iotlb, type IotlbStats } from './iotlb.ts';
 import type { IotlbGather } from './iotlb-gather.ts';
-import { IovaSpace, RECYCLED_BYTES } from './iova-space.ts';
+import { IovaSpace } from './iova-space.ts';
 import { highestOrder } from './page-sizes.ts';
 import { PageTable } from './page-table.ts';
 import { entryFrame, highBits, highPage, lowBits, lowPage, MAX_PAGE_NUMBER, walkEntry } from './table-entry.ts';
@@ -264,21 +264,23 @@ export class IommuDomain {
   iovaAlloc(size: number, limit: number = IOVA_APERTURE_END, flush = true): number {
     const iova = this.#iova;
     if (iova === null || size <= 0) return 0;
-    const end = pageNumber(Math.min(limit, this.geometry.aperture.end)) + 1;
-    if (size <= RECYCLED_BYTES) {
-      const page = iova.allocRecycled((size + PAGE_SIZE - 1) >>> PAGE_SHIFT, end);
-      if (page > 0) return page * PAGE_SIZE;
+    const { granule } = iova;
+    const end = limit >= IOVA_APERTURE_END ? iova.top : Math.floor(limit / granule) + 1;
+    if (size <= iova.recycledBytes) {
+      const page = iova.allocRecycled((size + granule - 1) >>> iova.shift, end);
+      if (page > 0) return page * granule;
     }
-    return iova.alloc(Math.ceil(size / PAGE_SIZE), end, flush) * PAGE_SIZE;
+    return iova.alloc(Math.ceil(size / granule), end, flush) * granule;
   }
 
   /** Gives a range back that {@link iovaAlloc} gave out: address and size as they were. */
   iovaFree(iova: number, size: number): void {
     const space = this.#iova;
     if (space === null) return;
-    const page = pageNumber(iova);
-    if (size <= RECYCLED_BYTES && space.recycle(page, (size + PAGE_SIZE - 1) >>> PAGE_SHIFT)) return;
-    space.free(page, Math.ceil(size / PAGE_SIZE));
+    const { granule } = space;
+    const page = Math.floor(iova / granule);
+    if (size <= space.recycledBytes && space.recycle(page, (size + granule - 1) >>> space.shift)) return;
+    space.free(page, Math.ceil(size / granule));
   }
 
   /** Pages of IOVAs that are taken and neither given back nor waiting for a flush. Exact on a quiet machine. */
@@ -295,8 +297,9 @@ export class IommuDomain {
   audit(): string[] {
     if (!this.isPaging) return [];
     const counted = this.#table.count();
+    const wrong = this.#iova?.audit() ?? [];
     return counted === this.mappedPages
-      ? []
-      : [`domain ${this.ref}: ${counted} pages are mapped, the counter says ${this.mappedPages}`];
+      ? wrong
+      : [...wrong, `domain ${this.ref}: ${counted} pages are mapped, the counter says ${this.mappedPages}`];
   }
 }

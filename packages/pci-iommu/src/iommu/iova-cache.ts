@@ -1,10 +1,5 @@
-import { isKernelError, kmemSlab, type Machine, type Mem, type Slab } from '@dmabuf-emu/shm';
-import { IovaStruct, MAGAZINE_ENTRIES, MAGAZINE_ORDERS, MagazineStruct, TaskCacheStruct } from './domain-struct.ts';
-
-/** Most tasks of a machine; their ids are 1 to this. */
-const TASKS = 255;
-/** Full magazines of one size that a space keeps; more go back to the ranges. */
-const MAX_DEPOT = 32;
+import { isKernelError, kmemSlab, type Machine, MAX_TASKS, type Mem, type Slab } from '@dmabuf-emu/shm';
+import { IovaStruct, MAGAZINE_ENTRIES, MAGAZINE_ORDERS, MagazineStruct, TaskCacheStruct } from './iova-struct.ts';
 
 /** Offsets as numbers: a pair of `get` and `put` costs about as much as two loads of a field. */
 const COUNT = MagazineStruct.count.at;
@@ -13,8 +8,8 @@ const PAGES = MagazineStruct.pages.at;
 const LOADED = TaskCacheStruct.loaded.at;
 const PREVIOUS = TaskCacheStruct.previous.at;
 
-/** Takes one freed range out of circulation: first page, pages. */
-type GiveBack = (page: number, pages: number) => void;
+/** Takes one freed range out of circulation: first page. */
+type GiveBack = (page: number) => void;
 
 /** Ranges of more pages than this are not kept in magazines. */
 export const MAGAZINE_PAGES = 1 << (MAGAZINE_ORDERS - 1);
@@ -57,7 +52,7 @@ export class IovaCache {
 
   /** @throws KernelError ENOMEM */
   init(): void {
-    const slab = kmemSlab(this.#machine, TASKS);
+    const slab = kmemSlab(this.#machine, MAX_TASKS);
     const slot = slab.alloc('iova.caches');
     IovaStruct.caches.set(this.#mem, this.#p, slot);
     IovaStruct.cachesAt.set(this.#mem, this.#p, slab.at(slot) + 1);
@@ -69,7 +64,7 @@ export class IovaCache {
     if (slot === 0) return;
     this.drain(() => undefined);
     for (const task of this.#allTasks()) this.#tasks.free(task, 'iova.cache');
-    kmemSlab(this.#machine, TASKS).free(slot, 'iova.caches');
+    kmemSlab(this.#machine, MAX_TASKS).free(slot, 'iova.caches');
   }
 
   /**
@@ -134,35 +129,49 @@ export class IovaCache {
   }
 
   /**
-   * {@link put} with the space's lock held: moves a full magazine to the depot, or back to the ranges when that is full too.
-   * Needs no memory to succeed: without any, the range itself goes back.
+   * {@link put} with the space's lock held: moves a full magazine to the depot. Needs no memory to succeed: without any, the
+   * range itself goes back.
+   * @returns whether the depot grew
    */
-  putSlow(page: number, order: number, giveBack: GiveBack): void {
+  putSlow(page: number, order: number, giveBack: GiveBack): boolean {
     const words = this.#i32;
     const task = this.#task();
-    if (task === 0) return giveBack(page, 1 << order);
+    const fresh = task === 0 ? 0 : this.#newMagazine();
+    if (fresh === 0) {
+      giveBack(page);
+      return false;
+    }
     const loaded = words[task + LOADED + order]!;
-    if (words[task + PREVIOUS + order] === 0) words[task + PREVIOUS + order] = loaded;
-    else this.#retire(loaded, order, giveBack);
-    const fresh = this.#newMagazine();
+    const isFirst = words[task + PREVIOUS + order] === 0;
+    if (isFirst) words[task + PREVIOUS + order] = loaded;
+    else if (loaded !== 0) this.#retire(loaded, order);
     words[task + LOADED + order] = fresh;
-    if (fresh === 0) giveBack(page, 1 << order);
-    else this.#push(fresh, page);
+    this.#push(fresh, page);
+    return !isFirst && loaded !== 0;
   }
 
   /** With the space's lock held: takes a full magazine from the depot when this task has no entries. True when it did. */
   refill(order: number): boolean {
     const words = this.#i32;
-    const magazine = IovaStruct.depot.get(this.#mem, this.#p, order);
     const task = this.#task();
-    if (magazine === 0 || task === 0) return false;
+    if (task === 0) return false;
     const empty = words[task + LOADED + order]!;
     if (empty !== 0 && words[empty + COUNT] !== 0) return false;
-    IovaStruct.depot.set(this.#mem, this.#p, order, words[magazine + NEXT]!);
-    IovaStruct.depotCount.set(this.#mem, this.#p, order, IovaStruct.depotCount.get(this.#mem, this.#p, order) - 1);
+    const magazine = this.#unretire(order);
+    if (magazine === 0) return false;
     if (empty !== 0) this.#free(empty);
     words[task + LOADED + order] = magazine;
     return true;
+  }
+
+  /** Full magazines in the depot. */
+  depotOf(order: number): number {
+    return IovaStruct.depotCount.get(this.#mem, this.#p, order);
+  }
+
+  /** With the space's lock held: the ranges of one of the depot's magazines go back. */
+  trim(order: number, giveBack: GiveBack): void {
+    this.#empty(this.#unretire(order), giveBack);
   }
 
   /** With the space's lock held: the depot's and this task's ranges go back. @kernel free_cpu_cached_iovas, free_global_cached_iovas */
@@ -217,7 +226,7 @@ export class IovaCache {
 
   #allTasks(): number[] {
     const at = IovaStruct.cachesAt.get(this.#mem, this.#p);
-    return Array.from(this.#i32.subarray(at, at + TASKS)).filter((task) => task !== 0);
+    return Array.from(this.#i32.subarray(at, at + MAX_TASKS)).filter((task) => task !== 0);
   }
 
   /** Takes the newest entry that ends below `limit`; 0 when there is none. @kernel iova_magazine_pop */
@@ -240,45 +249,41 @@ export class IovaCache {
     this.#i32[magazine + COUNT] = count + 1;
   }
 
-  /** Puts a magazine into the depot, or its entries back. */
-  #retire(magazine: number, order: number, giveBack: GiveBack): void {
-    if (magazine === 0) return;
+  /** Puts a magazine into the depot. @kernel iova_depot_push */
+  #retire(magazine: number, order: number): void {
     const kept = IovaStruct.depotCount.get(this.#mem, this.#p, order);
-    if (kept >= MAX_DEPOT || this.#i32[magazine + COUNT]! < MAGAZINE_ENTRIES) {
-      this.#empty(magazine, order, giveBack);
-      return;
-    }
     this.#i32[magazine + NEXT] = IovaStruct.depot.get(this.#mem, this.#p, order);
     IovaStruct.depot.set(this.#mem, this.#p, order, magazine);
     IovaStruct.depotCount.set(this.#mem, this.#p, order, kept + 1);
   }
 
-  #empty(magazine: number, order: number, giveBack: GiveBack): void {
+  /** Takes a magazine out of the depot; 0 when there is none. @kernel iova_depot_pop */
+  #unretire(order: number): number {
+    const magazine = IovaStruct.depot.get(this.#mem, this.#p, order);
+    if (magazine === 0) return 0;
+    IovaStruct.depot.set(this.#mem, this.#p, order, this.#i32[magazine + NEXT]!);
+    IovaStruct.depotCount.set(this.#mem, this.#p, order, this.depotOf(order) - 1);
+    return magazine;
+  }
+
+  #empty(magazine: number, giveBack: GiveBack): void {
     if (magazine === 0) return;
     const base = (magazine + PAGES) >>> 1;
-    for (let i = 0; i < this.#i32[magazine + COUNT]!; i++) giveBack(this.#f64[base + i]!, 1 << order);
+    for (let i = 0; i < this.#i32[magazine + COUNT]!; i++) giveBack(this.#f64[base + i]!);
     this.#free(magazine);
   }
 
   #drainTask(task: number, giveBack: GiveBack): void {
     for (let order = 0; order < MAGAZINE_ORDERS; order++) {
       for (const at of [task + LOADED + order, task + PREVIOUS + order]) {
-        this.#empty(this.#i32[at]!, order, giveBack);
+        this.#empty(this.#i32[at]!, giveBack);
         this.#i32[at] = 0;
       }
     }
   }
 
   #drainDepot(giveBack: GiveBack): void {
-    for (let order = 0; order < MAGAZINE_ORDERS; order++) {
-      for (let magazine = IovaStruct.depot.get(this.#mem, this.#p, order); magazine !== 0;) {
-        const next = this.#i32[magazine + NEXT]!;
-        this.#empty(magazine, order, giveBack);
-        magazine = next;
-      }
-      IovaStruct.depot.set(this.#mem, this.#p, order, 0);
-      IovaStruct.depotCount.set(this.#mem, this.#p, order, 0);
-    }
+    for (let order = 0; order < MAGAZINE_ORDERS; order++) while (this.depotOf(order) > 0) this.trim(order, giveBack);
   }
 
   /** Word of an empty magazine; 0 without memory. */

@@ -1,9 +1,9 @@
 import { KernelError, type Machine, ref, struct } from '@dmabuf-emu/shm';
 import { FunctionFlag, FunctionStruct } from '../config-space/function-state.ts';
-import { type FlushQueueKind, IommuDomain, type IotlbShape, type ReservedRange } from '../iommu/index.ts';
-import { MESSAGE_WINDOW } from '../interrupts/index.ts';
+import { type FlushQueueKind, IommuDomain, type IotlbShape } from '../iommu/index.ts';
 import type { MemoryMap } from '../memory/index.ts';
-import type { TopologyFunction } from '../topology/index.ts';
+import type { CpuDescription, TopologyFunction } from '../topology/index.ts';
+import { reservedIovas } from './reserved-regions.ts';
 
 const DomainsStruct = struct('pci.domains', { blocked: ref(), identity: ref() });
 const D = DomainsStruct;
@@ -15,6 +15,7 @@ const ATTACHED = F.domain;
 export interface DomainsContext {
   readonly machine: Machine;
   readonly map: MemoryMap;
+  readonly cpu: CpuDescription;
   readonly strict: boolean;
   readonly flushQueue: FlushQueueKind;
   readonly iotlb: IotlbShape;
@@ -110,7 +111,7 @@ export class Domains {
   }
 
   #defaultOfGroup(fn: TopologyFunction): number {
-    const { machine, map, strict, flushQueue, iotlb, pgsizeBitmap } = this.#context;
+    const { machine, map, strict, flushQueue, iotlb, pgsizeBitmap, cpu } = this.#context;
     const group = this.#context.groupOf(fn);
     const first = group[0]!;
     const p = this.#context.stateOf(first);
@@ -122,7 +123,7 @@ export class Domains {
       iotlb,
       pgsizeBitmap,
       owner: first.index,
-      reserved: reservedFor(first),
+      reserved: reservedIovas(first.hostBridge, cpu),
     });
     return publish(domain, F.defaultDomain.cas(machine.mem, p, 0, domain.ref));
   }
@@ -151,16 +152,4 @@ function publish(made: IommuDomain, other: number): number {
   if (other === 0) return made.ref;
   made.destroy();
   return other;
-}
-
-/**
- * The host bridge's windows as bus addresses, and the window of interrupt messages: no IOVA may equal a peer's address or make
- * a message. @kernel iova_reserve_pci_windows, iova_reserve_iommu_regions
- */
-function reservedFor(fn: TopologyFunction): ReservedRange[] {
-  const windows = fn.hostBridge.windows.map((window) => ({
-    start: window.start + window.busOffset,
-    end: window.end + window.busOffset,
-  }));
-  return [...windows, MESSAGE_WINDOW];
 }

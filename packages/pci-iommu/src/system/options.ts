@@ -15,6 +15,8 @@ export interface PciOptions {
   readonly strict?: boolean;
   /** How invalidations that are put off are queued. One queue a task by default. */
   readonly flushQueue?: FlushQueueKind;
+  /** Do not try addresses below 4 GiB first. @kernel iommu.forcedac */
+  readonly forcedac?: boolean;
   /** Shape of each domain's IOTLB. */
   readonly iotlb?: IotlbShape;
   /** Sizes of the pages of domains added up: 4 KiB, 2 MiB and 1 GiB by default. @kernel iommu_domain.pgsize_bitmap */
@@ -43,6 +45,7 @@ export interface PciConfig {
   readonly iommu: boolean;
   readonly strict: boolean;
   readonly flushQueue: FlushQueueKind;
+  readonly forcedac: boolean;
   readonly iotlb: IotlbShape;
   readonly pgsizeBitmap: number;
   readonly ramBytes: number;
@@ -65,6 +68,7 @@ export function resolvePciOptions(machine: Machine, options: PciOptions): PciCon
     iommu: options.iommu ?? true,
     strict: options.strict ?? true,
     flushQueue: options.flushQueue ?? 'per-task',
+    forcedac: options.forcedac ?? false,
     iotlb: options.iotlb ?? DEFAULT_IOTLB,
     pgsizeBitmap: options.pgsizeBitmap ?? DEFAULT_PGSIZES,
     ramBytes: options.ramBytes ?? machine.memoryBytes,

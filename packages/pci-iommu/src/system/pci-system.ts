@@ -4,7 +4,7 @@ import { CapId, EXP_DEVCTL, PciCommand } from '../config-space/index.ts';
 import { configSpaceAt, FunctionStruct, functionStates } from '../config-space/function-state.ts';
 import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
 import { acsStateOf, type IommuGroup, iommuGroups, type KernelAcs } from '../groups/index.ts';
-import { type DomainOptions, installFlushTimer, IommuDomain } from '../iommu/index.ts';
+import { type DomainOptions, installFlushTimer, installTrimTimers, IommuDomain } from '../iommu/index.ts';
 import { InterruptController } from '../interrupts/index.ts';
 import {
   layOutMemory,
@@ -81,6 +81,7 @@ export class PciSystem implements DmaBus {
     this.domains = new Domains({
       machine,
       map: this.memory.map,
+      cpu: config.topology.cpu,
       strict: config.strict,
       flushQueue: config.flushQueue,
       iotlb: config.iotlb,
@@ -106,8 +107,10 @@ export class PciSystem implements DmaBus {
     for (const fn of this.functions) fn.watchTable();
     installFlushTimer(machine);
     noteFileHolder(machine, 'pci.errors', () => this.#errorFiles());
+    installTrimTimers(machine);
     machine.onVerify('pci-iommu', (report) => verifyPci(this, report));
     machine.onReap('pci-iommu', (task) => reapPci(this, task));
+    machine.onLeave('pci-iommu', () => reapPci(this, machine.tid));
   }
 
   /**
@@ -273,6 +276,7 @@ export class PciSystem implements DmaBus {
       dmaMask: config.dmaMask,
     });
     F.device.store(this.machine.mem, this.stateOf(fn.topology), device.ref);
+    if (config.forcedac) fn.prefers32Bit = false;
     if (config.untrusted.some((bdf) => this.topology.find(bdf) === fn.topology)) fn.untrusted = true;
   }
 

@@ -46,6 +46,11 @@ export interface HostBridgeDescription {
   /** Memory windows, in physical (CPU) addresses. */
   readonly windows: readonly HostWindowDescription[];
   /**
+   * What devices below can reach of physical memory, and at which bus addresses, where that is not everything as it is.
+   * @kernel pci_host_bridge.dma_ranges
+   */
+  readonly dmaRanges?: readonly HostWindowDescription[];
+  /**
    * The bus is taken as a root bus only because the source shows no bridge that leads to it: in the real machine it may
    * be behind any bridge, also one of those that are listed.
    */

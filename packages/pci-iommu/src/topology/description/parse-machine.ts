@@ -65,6 +65,7 @@ function readHostBridge(value: unknown, path: string): HostBridgeDescription {
     bus: reader.whole('bus', MAX_BUS),
     ...(reader.has('busEnd') ? { busEnd: reader.whole('busEnd', MAX_BUS) } : {}),
     windows: reader.each('windows', readHostWindow),
+    ...(reader.has('dmaRanges') ? { dmaRanges: reader.each('dmaRanges', readHostWindow) } : {}),
     ...(reader.has('assumed') ? { assumed: reader.flag('assumed') } : {}),
   };
   reader.end();

@@ -16,6 +16,8 @@ export class HostBridge {
   readonly busEnd: number;
   /** Memory windows in ascending order of physical address. */
   readonly windows: readonly HostWindowDescription[];
+  /** What devices can reach of physical memory, in ascending order of bus address; empty: everything, as it is. */
+  readonly dmaRanges: readonly HostWindowDescription[];
   /** The bus may be behind any bridge: the source shows none that leads to it. */
   readonly assumed: boolean;
 
@@ -25,6 +27,7 @@ export class HostBridge {
     this.bus = description.bus;
     this.busEnd = busEnd;
     this.windows = description.windows.toSorted((a, b) => a.start - b.start);
+    this.dmaRanges = (description.dmaRanges ?? []).toSorted((a, b) => a.start + a.busOffset - b.start - b.busOffset);
     this.assumed = description.assumed === true;
   }
 
