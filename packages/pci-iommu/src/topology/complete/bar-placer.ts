@@ -48,7 +48,7 @@ export interface Placement {
  * Finds addresses for BARs as the kernel does: from the leaves up, each bridge without a window gets one around what is
  * below it, and the outermost ones go into the windows that are known or into new ones of the host bridge.
  *
- * @kernel __pci_bus_size_bridges, __pci_bus_assign_resources
+ * @kernel pci_bus_size_bridges, pci_bus_assign_resources
  */
 export class BarPlacer implements Placement {
   readonly bars = new Map<TopologyFunction, BarDescription[]>();

@@ -73,4 +73,12 @@ describe('lines of a listing', () => {
   test('lines may end as on Windows', () => {
     expect(logicalLines('\tLatency: 0\r\n')[0]?.text).toBe('Latency: 0');
   });
+
+  test('lines of /proc/iomem stay apart, however long', () => {
+    const text = '    4000000000-400007ffff : virtio-pci-modern\n100000000000-10ffffffffff : PCI Bus 0000:40\n';
+    expect(logicalLines(text).map((line) => line.text)).toEqual([
+      '4000000000-400007ffff : virtio-pci-modern',
+      '100000000000-10ffffffffff : PCI Bus 0000:40',
+    ]);
+  });
 });

@@ -83,7 +83,7 @@ function kindOf(text: string, indented: boolean, last: LogicalLine | undefined):
 function continues(line: LogicalLine, raw: TextLine, last: LogicalLine, before: TextLine): boolean {
   if (last.text.length + line.text.length > MAX_TEXT) return false;
   if (last.kind === 'hex') return MORE_HEX_PATTERN.test(line.text) && last.text.length < FULL_HEX_LENGTH;
-  if (line.kind !== 'other' && line.kind !== 'attribute') return false;
+  if ((line.kind !== 'other' && line.kind !== 'attribute') || IO_MEMORY_PATTERN.test(line.text)) return false;
   const firstWord = line.text.indexOf(' ') < 0 ? line.text.length : line.text.indexOf(' ');
   const full = before.width + 1 + firstWord > MIN_WRAP_WIDTH;
   if (last.kind === 'log') return full;
@@ -91,5 +91,7 @@ function continues(line: LogicalLine, raw: TextLine, last: LogicalLine, before: 
   return line.kind === 'other' ? before.flowed || full : before.flowed && full;
 }
 
+/** A line of /proc/iomem is never what a mailer broke off. */
+const IO_MEMORY_PATTERN = /^[0-9a-f]{8,16}-[0-9a-f]{8,16} : /iu;
 /** `00: ` and 16 bytes. */
 const FULL_HEX_LENGTH = 51;

@@ -5,7 +5,7 @@ import type { ReadingNotes } from './reading-notes.ts';
 
 /** Windows of host bridges (`0000:40`) as the boot log tells them, else /proc/iomem. */
 export function hostWindowsOf(
-  log: BootLog,
+  log: Pick<BootLog, 'rootWindows'>,
   memory: IoMemory,
   notes: ReadingNotes,
 ): Readonly<Record<string, readonly HostWindowDescription[]>> {

@@ -19,7 +19,9 @@ export function folderSnapshot(root: string): SysfsSnapshot {
     const parts = tryParseBdf(basename(path));
     if (parts !== undefined) folders.set(formatBdf(parts), new FileFolder(path));
   }
-  return { folders, cpuInfo: textOf(join(dirname(sys), 'proc/cpuinfo')) };
+  const ofProc = (name: string): string | null =>
+    textOf(join(dirname(sys), 'proc', name)) ?? textOf(join(root, 'proc', name));
+  return { folders, cpuInfo: ofProc('cpuinfo'), ioMemory: ofProc('iomem') };
 }
 
 /** The folder with a folder or link for each function, and the `/sys` that it is in. */

@@ -1,9 +1,13 @@
 import { type Bdf, formatBus, parseBdf } from '../bdf.ts';
 import { describeFunctions } from '../convert/describe-functions.ts';
 import { groupsOf } from '../listing/read-group-listing.ts';
+import { readIoMemory } from '../listing/iomem.ts';
+import type { LogicalLine } from '../lspci/logical-lines.ts';
 import type { RawBusNumbers } from '../lspci/raw-function.ts';
+import { hostWindowsOf } from '../read/host-windows-of-text.ts';
 import type { MachineReader } from '../read/machine-reader.ts';
 import type { MachineReading, ReadOptions } from '../read/machine-reading.ts';
+import { ReadingNotes } from '../read/reading-notes.ts';
 import { TopologyError } from '../topology-error.ts';
 import { readCpuInfo } from './cpu-info.ts';
 import { folderSnapshot } from './folder-snapshot.ts';
@@ -46,11 +50,13 @@ function readSnapshot(snapshot: SysfsSnapshot, name: string, options: ReadOption
   }
   const raw = functions.map((fn) => rawFunctionFromSysfs(fn));
   const cpu = options.cpu ?? (snapshot.cpuInfo === null ? null : readCpuInfo(snapshot.cpuInfo));
+  const notes = new ReadingNotes(options.lenient === true);
   const { description, unknowns, warnings } = describeFunctions(raw, {
     name: options.name ?? name,
     ...(options.title === undefined ? {} : { title: options.title }),
     ...(cpu === null ? {} : { cpu }),
     rootBuses: rootBusesOf(snapshot),
+    ...(snapshot.ioMemory === null ? {} : { hostWindows: windowsOf(snapshot.ioMemory, notes) }),
     ...(options.lenient === undefined ? {} : { lenient: options.lenient }),
   });
   const groups = new Map(raw.flatMap((fn) => (fn.iommuGroup === null ? [] : [[fn.bdf, fn.iommuGroup] as const])));
@@ -58,7 +64,7 @@ function readSnapshot(snapshot: SysfsSnapshot, name: string, options: ReadOption
     source: { name, format: 'sysfs' },
     description,
     unknowns,
-    warnings,
+    warnings: [...notes.warnings, ...warnings],
     listedGroups: groups.size === 0 ? null : groupsOf(groups),
   };
 }
@@ -70,6 +76,13 @@ function functionsOf(snapshot: SysfsSnapshot): readonly SysfsFunction[] {
     const bus = buses.get(bdf);
     return { ...readSysfsFolder(bdf, folder), ...(bus === undefined ? {} : { bus }) };
   });
+}
+
+function windowsOf(ioMemory: string, notes: ReadingNotes): ReturnType<typeof hostWindowsOf> {
+  const lines = ioMemory.split('\n').map((text, order): LogicalLine => {
+    return { line: order + 1, text: text.trim(), indented: text.startsWith(' '), kind: 'other' };
+  });
+  return hostWindowsOf({ rootWindows: new Map() }, readIoMemory(lines), notes);
 }
 
 /** Buses that the device tree shows right below a host bridge. */

@@ -15,6 +15,8 @@ export interface SysfsSnapshot {
   readonly folders: ReadonlyMap<Bdf, SysfsFolder>;
   /** Text of /proc/cpuinfo, if the snapshot has it. */
   readonly cpuInfo: string | null;
+  /** Text of /proc/iomem, if the snapshot has it. */
+  readonly ioMemory: string | null;
 }
 
 /** Whether a folder that holds these files is one of a function. */

@@ -6,9 +6,10 @@ import { readTar, type TarEntry } from './tar-archive.ts';
 /** A copy of sysfs in a tar archive: with the device tree and its links, or just a folder for each function. */
 export function tarSnapshot(bytes: Uint8Array): SysfsSnapshot {
   const byFolder = new Map<string, Map<string, TarEntry>>();
-  let cpuInfo: string | null = null;
+  const proc = new Map<string, string>();
   for (const entry of readTar(bytes)) {
-    if (/(?:^|\/)proc\/cpuinfo$/u.test(entry.path)) cpuInfo = new TextDecoder().decode(entry.bytes);
+    const ofProc = /(?:^|\/)proc\/(cpuinfo|iomem)$/u.exec(entry.path)?.[1];
+    if (ofProc !== undefined) proc.set(ofProc, new TextDecoder().decode(entry.bytes));
     const folder = dirname(entry.path);
     if (tryParseBdf(basename(folder)) === undefined) continue;
     const files = byFolder.get(folder) ?? new Map<string, TarEntry>();
@@ -24,7 +25,7 @@ export function tarSnapshot(bytes: Uint8Array): SysfsSnapshot {
     // A folder in the device tree tells more than a copy of it.
     if (folder.above !== null || !folders.has(bdf)) folders.set(bdf, folder);
   }
-  return { folders, cpuInfo };
+  return { folders, cpuInfo: proc.get('cpuinfo') ?? null, ioMemory: proc.get('iomem') ?? null };
 }
 
 class TarFolder implements SysfsFolder {
