@@ -76,6 +76,8 @@ function kindOf(text: string, indented: boolean, last: LogicalLine | undefined):
   if (LOG_PATTERN.test(text)) return 'log';
   if (COMMAND_PATTERN.test(text)) return 'command';
   if (indented) return 'attribute';
+  // In a listing that lost its blanks the lines of a capability follow without any mark.
+  if (last?.kind === 'attribute' && !last.indented && !text.startsWith('`')) return 'attribute';
   const inDevice = last?.kind === 'header' || last?.kind === 'attribute';
   return inDevice && ATTRIBUTE_PATTERN.test(text) ? 'attribute' : 'other';
 }

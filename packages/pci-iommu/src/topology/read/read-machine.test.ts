@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { builtinMachine, readGroupListing, readMachine, stringifyMachine, TopologyError } from '../index.ts';
+import { builtinMachine, readMachine, stringifyMachine, Topology, TopologyError } from '../index.ts';
 
 describe('one entry for what people have', () => {
   test('a machine description in JSON', () => {
@@ -37,23 +37,156 @@ describe('one entry for what people have', () => {
   });
 });
 
-describe('group listings', () => {
+const BLOCK = `00:00.0 Host bridge [0600]: Intel Corporation X [8086:1234]
+	Control: I/O- Mem+ BusMaster+
+	IOMMU group: 0
+
+00:01.0 PCI bridge [0604]: Intel Corporation X [8086:1901] (prog-if 00 [Normal decode])
+	Control: I/O+ Mem+ BusMaster+
+	IOMMU group: 1
+	Bus: primary=00, secondary=01, subordinate=01, sec-latency=0
+	Memory behind bridge: df000000-df2fffff [size=3M] [32-bit]
+	Capabilities: [a0] Express (v2) Root Port (Slot+), MSI 00
+		DevCap:	MaxPayload 256 bytes
+		DevCtl:	CorrErr+
+	Capabilities: [140 v1] Access Control Services
+		ACSCap:	SrcValid+ TransBlk+ ReqRedir+ CmpltRedir+ UpstreamFwd+ EgressCtrl- DirectTrans-
+		ACSCtl:	SrcValid+ TransBlk- ReqRedir+ CmpltRedir+ UpstreamFwd+ EgressCtrl- DirectTrans-
+
+01:00.0 Non-Volatile memory controller [0108]: Samsung X [144d:a80a] (prog-if 02 [NVM Express])
+	Control: I/O- Mem+ BusMaster+
+	IOMMU group: 2
+	Region 0: Memory at df000000 (64-bit, non-prefetchable) [size=16K]
+	Capabilities: [70] Express (v2) Endpoint, MSI 00
+		DevCap:	MaxPayload 256 bytes
+			ExtTag+ FLReset+
+		DevCtl:	CorrErr+
+
+`;
+
+describe('the ways in which people paste a listing', () => {
+  const plain = readMachine(BLOCK, { name: 'x' });
+  const lines = BLOCK.split('\n');
+
   test.each([
-    ['headings', 'IOMMU Group 3:\n\t00:02.0 VGA [0300]\n\t00:02.1 Audio\nIOMMU Group 4:\n\t01:00.0 X\n'],
-    ['columns', 'Group 3:  [1:2]  00:02.0  VGA\n          [1:2] [R] 00:02.1  A\nGroup 4:  [1:2] 01:00.0  X\n'],
-    ['lspci', '00:02.0 V: X\n\tIOMMU group: 3\n\n00:02.1 A: X\n\tIOMMU group: 3\n\n01:00.0 B: X\n\tIOMMU group: 4\n'],
+    ['quoted in a mail', lines.map((line) => `> ${line}`).join('\n')],
+    ['quoted twice, without blanks', lines.map((line) => `>>${line}`).join('\n')],
+    ['with the line ends of Windows', lines.join('\r\n')],
+    ['with blanks for tabs', BLOCK.replaceAll('\t', '        ')],
+    ['with one blank for a tab', BLOCK.replaceAll('\t', ' ')],
+    ['with blanks that do not break', BLOCK.replaceAll('\t', '\u00a0\u00a0')],
+    ['without any blanks before lines', lines.map((line) => line.trimStart()).join('\n')],
+    ['moved to the right', lines.map((line) => (line === '' ? '' : `    ${line}`)).join('\n')],
+    ['in a fence, with headings', `# My box\n\n## lspci\n\`\`\`\n$ sudo lspci -nnvvv\n${BLOCK}\`\`\`\nThanks!\n`],
+    ['with domains', BLOCK.replaceAll(/^(?=\d\d:)/gmu, '0000:')],
+    ['twice', `${BLOCK}\nafter the change:\n${BLOCK}`],
+    ['after the short listing', `$ lspci\n00:00.0 Host bridge: X\n00:01.0 PCI bridge: X\n01:00.0 NVMe: X\n\n${BLOCK}`],
+    ['before the drawing', `${BLOCK}-[0000:00]-+-00.0  X\n           \\-01.0-[01]----00.0  Samsung X\n`],
     [
-      'a boot log',
-      '[ 1.2] pci 0000:00:02.0: Adding to iommu group 3\n[ 1.2] pci 0000:00:02.1: Adding to iommu group 3\n[ 1.2] pci 0000:01:00.0: Adding to iommu group 4\n',
+      'after an unprivileged one',
+      `${BLOCK.replaceAll(/\tCap[^]*?\n\n/gu, '\tCapabilities: <access denied>\n\n')}\n${BLOCK}`,
     ],
-  ])('as %s', (_form, text) => {
-    expect(readGroupListing(text)).toEqual([
-      { id: 3, devices: ['0000:00:02.0', '0000:00:02.1'] },
-      { id: 4, devices: ['0000:01:00.0'] },
+  ])('%s', (_way, text) => {
+    const reading = readMachine(text, { name: 'x' });
+    expect(reading.description).toEqual(plain.description);
+    expect(reading.unknowns).toEqual(plain.unknowns);
+    expect(reading.listedGroups).toEqual(plain.listedGroups);
+  });
+
+  test('in UTF-16, as shells on Windows write files', () => {
+    const bytes = Buffer.from(`\ufeff${BLOCK}`, 'utf16le');
+    expect(readMachine(bytes, { name: 'x' }).description).toEqual(plain.description);
+  });
+
+  test('the other forms tell less, and say so', () => {
+    const whats = (text: string): readonly string[] => [...new Set(readMachine(text).unknowns.map(({ what }) => what))];
+    expect(plain.unknowns.map(({ what }) => what)).toEqual(['windows']);
+    expect(whats('00:00.0 0600: 8086:1234\n00:01.0 0604: 8086:1901 (rev 01)\n')).toEqual([
+      'flr',
+      'bars',
+      'bus-numbers',
+      'windows',
+      'pcie-type',
+      'acs',
+    ]);
+    expect(whats('00:00.0 Host bridge: Nobody\n')).toContain('ids');
+    expect(whats('-[0000:00]---00.0\n')).toContain('class');
+  });
+
+  test('ids and classes by name, which say that they are', () => {
+    const { description, unknowns } = readMachine(
+      '00:00.0 Host bridge: Advanced Micro Devices, Inc. [AMD] Renoir/Cezanne Root Complex\n',
+    );
+    expect(description.functions[0]).toMatchObject({ vendor: 0x1022, device: 0x1630, class: 0x060000 });
+    expect(unknowns.find(({ what }) => what === 'ids')?.text).toMatch(/^device id 1630 is taken from the name/u);
+    expect(unknowns.find(({ what }) => what === 'cpu')?.text).toMatch(/AMD is 0x17 or 0x19 by the root complex/u);
+  });
+
+  test('host bridge windows, sizes and the processor from what else is pasted', () => {
+    const { description } = readMachine(
+      `01:00.0 NVMe [0108]: X [144d:a80a]\n00: 4d 14 0a a8 06 00 10 00 00 02 08 01 00 00 00 00\n10: 04 00 00 df 00 00 00 00 00 00 00 00 00 00 00 00\n20: 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00\n30: 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00\n\ncat /proc/iomem\nc0000000-dfffffff : PCI Bus 0000:01\n  df000000-df003fff : 0000:01:00.0\n    df000000-df003fff : nvme\n\nVendor ID:   AuthenticAMD\n  CPU family:  25\n`,
+    );
+    expect(description.cpu).toEqual({ vendor: 'AMD', family: 0x19 });
+    expect(description.functions[0]?.bars).toEqual([
+      { index: 0, start: 0xdf000000, size: 0x4000, kind: 'mem64', prefetchable: false },
+    ]);
+    expect(description.hostBridges[0]?.windows).toEqual([{ start: 0xc0000000, end: 0xdfffffff, busOffset: 0 }]);
+  });
+
+  test('without privileges /proc/iomem shows no addresses', () => {
+    const { warnings } = readMachine(`${BLOCK}00000000-00000000 : PCI Bus 0000:00\n`);
+    expect(warnings).toEqual([{ line: 26, text: '/proc/iomem shows no addresses; read as root it does' }]);
+  });
+
+  test('ACSCtl lines of all ports without their names', () => {
+    const words = 'ReqRedir- CmpltRedir- UpstreamFwd- EgressCtrl- DirectTrans-';
+    const line = (first: string): string => `\t\tACSCtl: ${first} TransBlk- ${words}\n`;
+    const drawing = '-[0000:00]---01.0-[01]----00.0\n\n$ lspci -vvv | grep ACSCtl\n';
+    const same = readMachine(drawing + line('SrcValid-') + line('SrcValid-'));
+    expect(same.description.functions.map(({ acsControlIfAny }) => acsControlIfAny)).toEqual([0, 0]);
+    expect(same.warnings.map(({ line: at }) => at)).toEqual([4]);
+    const different = readMachine(drawing + line('SrcValid-') + line('SrcValid+'));
+    expect(different.description.functions.map(({ acsControlIfAny }) => acsControlIfAny)).toEqual([
+      undefined,
+      undefined,
+    ]);
+    expect(different.warnings[0]?.text).toMatch(/they differ, so it is not known whose they are/u);
+  });
+});
+
+describe('bad input', () => {
+  const short = BLOCK.replace('subordinate=01', 'subordinate=');
+  const cut = `${BLOCK}02:00.0 Ethernet contr`;
+  test.each([
+    ['a damaged line', short, /^line 8: expected "Bus: primary=XX/u, [0, 1, 2]],
+    ['a line that is cut', cut, /^line 26: expected "class: vendor device"/u, [0, 1, 2]],
+    ['a byte that is none', `${BLOCK}00: 86 80 zz`, /^line 26: expected "OFFSET:" and 16 hex bytes/u, [0, 1, 2]],
+    ['a dump without its device', `00: 86 80\n${BLOCK}`, /^line 1: expected a device line before/u, [0, 1, 2]],
+    ['a NUL byte', `${BLOCK}a\0b`, /^line 26: expected text, found a NUL byte/u, [0, 1, 2]],
+    ['a branch in the air', `${BLOCK}  +-02.0  X\n`, /^line 26: expected 02.0 below a bus/u, [0, 1, 2]],
+    ['a cycle', BLOCK.replace('secondary=01', 'secondary=00').replace('01:00.0 N', '00:01.0 N'), null, [0, 1]],
+  ] as const)('%s: refused with its line, lenient leaves it out', (_what, text, message, kept) => {
+    if (message !== null) expect(() => readMachine(text)).toThrow(message);
+    const { description, warnings } = readMachine(text, { lenient: true });
+    expect(new Topology(description).functions).toHaveLength(kept.length);
+    expect(warnings.length).toBeGreaterThan(0);
+    expect(warnings.every(({ line }) => line === null || line > 0)).toBe(true);
+  });
+
+  test('the lines of a device that could not be read go with it', () => {
+    const text = `${BLOCK}02:00.9 X: Y\n\tRegion 0: Memory at 1000 (32-bit, prefetchable)\n00: 00\n\n`;
+    const { description, warnings } = readMachine(text, { lenient: true });
+    expect(description.functions).toHaveLength(3);
+    expect(warnings.map(({ text: what }) => what)).toEqual([
+      expect.stringMatching(/^left out: expected a PCI function/u),
+      'left out: 2 lines of the device in line 26',
     ]);
   });
 
-  test('a text without groups is refused', () => {
-    expect(() => readGroupListing('hello')).toThrow(/line 1: expected IOMMU groups/u);
+  test('noise of any length ends, and its warnings do too', () => {
+    const noise = `${BLOCK}${'00:00.9 X: Y\n'.repeat(20_000)}`;
+    const { warnings } = readMachine(noise, { lenient: true });
+    expect(warnings).toHaveLength(10_001);
+    expect(warnings.at(-1)).toEqual({ line: null, text: '10000 further warnings are not listed' });
   });
 });
