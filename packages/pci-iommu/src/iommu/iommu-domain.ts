@@ -296,10 +296,12 @@ export class IommuDomain {
   /** Compares counters with tables, for checks on a quiet machine. Returns what is wrong. */
   audit(): string[] {
     if (!this.isPaging) return [];
-    const counted = this.#table.count();
-    const wrong = this.#iova?.audit() ?? [];
-    return counted === this.mappedPages
-      ? wrong
-      : [...wrong, `domain ${this.ref}: ${counted} pages are mapped, the counter says ${this.mappedPages}`];
+    const [pages, tables] = [this.#table.count(), this.#table.countTables()];
+    const wrong = [...(this.#iova?.audit() ?? [])];
+    if (pages !== this.mappedPages)
+      wrong.push(`domain ${this.ref}: ${pages} pages are mapped, the counter says ${this.mappedPages}`);
+    if (tables !== this.tableCount)
+      wrong.push(`domain ${this.ref}: ${tables} tables can be reached of ${this.tableCount}`);
+    return wrong;
   }
 }

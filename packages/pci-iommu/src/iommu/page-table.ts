@@ -178,6 +178,11 @@ export class PageTable {
     return this.#top === 0 ? 0 : countBelow(this.#words, this.#top, TOP_LEVEL);
   }
 
+  /** Number of tables, by looking at every one. For checks on a quiet machine. */
+  countTables(): number {
+    return this.#top === 0 ? 0 : this.#store.count(this.#top, TOP_LEVEL);
+  }
+
   /** Counts pages mapped and removed. The domain's lock is held, so a plain write does. */
   countMapped(pages: number): void {
     MAPPED.set(this.#mem, this.#domain, MAPPED.get(this.#mem, this.#domain) + pages);

@@ -112,6 +112,18 @@ export class TableStore {
     else this.#words[at]! &= ~bit;
   }
 
+  /** How many tables a table and those below it are, those aside of leaves too. */
+  count(table: number, level: number): number {
+    if (level === 0) return 1;
+    let tables = 1;
+    for (let slot = table; slot < table + ENTRIES; slot++) {
+      const entry = this.#words[slot]!;
+      const below = entry > 0 ? entry : this.#words[slot + ASIDE]!;
+      if (below !== 0) tables += this.count(below, level - 1);
+    }
+    return tables;
+  }
+
   /** Gives every table back. The domain must not be walked any more. */
   destroy(): void {
     for (const [slab, list] of [

@@ -1,5 +1,7 @@
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, test } from 'vitest';
+import { DomainStruct } from '#dist/iommu/domain-struct.js';
+import { TableStruct } from '#dist/iommu/table-store.js';
 import { IommuProt } from '../iommu/index.ts';
 import { BAR, NODE, testSystem } from './test-system.ts';
 
@@ -107,4 +109,23 @@ describe('attaching', () => {
     mine.destroy();
     other.destroy();
   });
+});
+
+test('verify finds page tables that no domain has, and those that cannot be reached', () => {
+  using machine = testMachine();
+  const pci = testSystem(machine);
+  const domain = pci.createDomain();
+  domain.map(IOVA, BAR.B, 4096, RW);
+  const slab = machine.slab(TableStruct);
+  const stray = slab.alloc('test');
+  const problems = (): string => [...machine.verify().errors, ...machine.verify().leaks].join('; ');
+  expect(problems()).toMatch(/page tables are live, the domains have/u);
+  slab.free(stray, 'test');
+  const p = machine.slab(DomainStruct).at(domain.ref);
+  DomainStruct.tableCount.add(machine.mem, p, 1);
+  expect(problems()).toMatch(/tables can be reached of/u);
+  DomainStruct.tableCount.sub(machine.mem, p, 1);
+  domain.unmap(IOVA, 4096);
+  domain.destroy();
+  expect(machine.verify().ok).toBe(true);
 });

@@ -2,6 +2,7 @@ import { DmaBuf } from '@dmabuf-emu/core';
 import { taskIsDead, type VerifyBuilder } from '@dmabuf-emu/shm';
 import { IommuDomain } from '../iommu/index.ts';
 import { DomainStruct } from '../iommu/domain-struct.ts';
+import { TableStruct, UpperTableStruct } from '../iommu/table-store.ts';
 import { IrqStruct } from '../interrupts/irq-struct.ts';
 import type { PciSystem } from './pci-system.ts';
 
@@ -30,7 +31,7 @@ function verifyIrqs({ machine, functions }: PciSystem, report: VerifyBuilder, de
 
 function verifyDomains(system: PciSystem, report: VerifyBuilder, deaths: boolean): void {
   const { machine, memory } = system;
-  let pages = 0;
+  let [pages, tables] = [0, 0];
   for (const ref of machine.slab(DomainStruct).live()) {
     const domain = new IommuDomain(machine, memory.map, ref);
     const name =
@@ -40,13 +41,16 @@ function verifyDomains(system: PciSystem, report: VerifyBuilder, deaths: boolean
       else report.error(`${name}: ${error}`);
     }
     pages += domain.mappedPages;
+    tables += domain.tableCount;
     if (domain.type === 'unmanaged') found(report, deaths, 'iommu-domain', `${name} was not destroyed`);
     else if (domain.mappedPages > 0)
       found(report, deaths, 'iommu-mapping', `${domain.mappedPages} pages are mapped in the ${name}`);
     const live = domain.livePages;
     if (live !== 0) found(report, deaths, 'iova', `${live} pages of IOVAs of the ${name} were not given back`);
-    report.count('iommu.tables', domain.tableCount);
   }
+  const live = [TableStruct, UpperTableStruct].flatMap((table) => [...machine.slab(table).live()]).length;
+  if (live !== tables) found(report, deaths, 'iommu-table', `${live} page tables are live, the domains have ${tables}`);
+  report.count('iommu.tables', tables);
   report.count('iommu.pages', pages);
 }
 
