@@ -68,7 +68,9 @@ function listFunctions() {
   return topology.parseLspciTree(readFileSync(values.tree, 'utf8')).map((drawn) => byBdf.get(drawn.bdf) ?? drawn);
 }
 
-const functions = inferPorts(applyToFunctions(listFunctions(), overlay), overlay);
+// Facts only: bytes of configuration space would make a machine many times as large, and may hold serial numbers.
+const listed = listFunctions().map((fn) => ({ ...fn, config: null }));
+const functions = inferPorts(applyToFunctions(listed, overlay), overlay);
 const conversion = topology.describeFunctions(functions, {
   name: overlay.name,
   title: overlay.title,

@@ -20,7 +20,7 @@ export function lockAndSetPowerState(device: OpenDevice, state: number): void {
 }
 
 /**
- * Sets the hardware's power state; does nothing (the kernel's EBUSY, which its callers ignore) while virtual functions are
+ * Sets the hardware's power state; a function that loses its registers in D3hot gets them back in D0. Does nothing (the kernel's EBUSY, which its callers ignore) while virtual functions are
  * enabled. @kernel vfio_pci_set_power_state
  * @locks vfio.memory_lock held for writing
  */
@@ -28,6 +28,11 @@ export function setPowerState(core: VfioCore, state: PowerState): void {
   core.memoryLock.assertHeldWrite('vfio_pci_set_power_state');
   const { sriov } = core.fn.topology.description;
   if (state > PowerState.D0 && sriov !== undefined && sriov.numVfs > 0) return;
-  core.fn.config.powerState = state;
+  const { config, reset } = core.fn;
+  const before = config.powerState;
+  const loses = !config.keepsRegistersInD3;
+  if (loses && before < PowerState.D3hot && state >= PowerState.D3hot) reset.saveState();
+  config.powerState = state;
+  if (loses && before >= PowerState.D3hot && state === PowerState.D0) reset.restoreState();
   core.trace('vfio_power', state);
 }

@@ -25,7 +25,8 @@ export function accessSummary(
   const present = !inReset && !removed;
   const holds = (i: number): number => registers.read(Reg.BAR_0 + 4 * i, 4) | 0;
   const decodes = isVirtualFunction ? (virtual & VirtualState.MEMORY_OFF) === 0 : (command & PciCommand.MEMORY) !== 0;
-  let access = (isVirtualFunction ? ALL_BARS : intactBars(bars, holds)) * Access.BAR_0;
+  const moved = Math.floor(virtual / VirtualState.BAR_MOVED_0);
+  let access = (isVirtualFunction ? ALL_BARS & ~moved : intactBars(bars, holds)) * Access.BAR_0;
   if (present && power === PowerState.D0 && (command & PciCommand.MASTER) !== 0) access |= Access.MASTER;
   if (present && power < PowerState.D3hot && decodes) access |= Access.DECODE;
   if (inReset) access |= Access.IN_RESET;

@@ -351,6 +351,7 @@ export class ConfigSpace {
         if (this.fn.description.flr && (written & AF_CTRL_FLR) !== 0) this.#hooks.flr();
         return;
       case 'vf-count':
+      case 'vf-bar':
         return this.#hooks.sriovChanged();
       case 'msi':
         return this.#hooks.interruptsChanged();

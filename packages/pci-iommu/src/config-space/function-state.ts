@@ -45,8 +45,8 @@ export const FunctionStruct = struct('pci_function', {
 /** What accesses a function takes part in at the moment. From bit 8 on: the BAR register holds the assigned address. */
 export const Access = { MASTER: 1, DECODE: 2, IN_RESET: 4, REMOVED: 8, LOW_POWER: 16, BAR_0: 0x100 } as const;
 
-/** How a virtual function is switched off by its physical function. */
-export const VirtualState = { DISABLED: 1, MEMORY_OFF: 2 } as const;
+/** How a virtual function is switched off by its physical function. From bit 8 on: that moved the BAR of all of them. */
+export const VirtualState = { DISABLED: 1, MEMORY_OFF: 2, BAR_MOVED_0: 0x100 } as const;
 
 /** Properties of a function that drivers or the platform set. */
 export const FunctionFlag = {

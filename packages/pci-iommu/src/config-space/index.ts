@@ -8,3 +8,4 @@ export type { CapabilityPlace } from './layout/capability-rules.ts';
 export type { ConfigLayout } from './layout/config-layout.ts';
 export { type MsiRegisters, msiRegisters } from './layout/msi-registers.ts';
 export * from './registers.ts';
+export * from './translation-control.ts';

@@ -10,12 +10,23 @@ import {
   PM_CTRL,
   PRI_CTRL,
   Reg,
+  SRIOV_BAR_0,
   SRIOV_CTRL,
   SRIOV_NUM_VFS,
 } from './registers.ts';
 
 /** What a write to a register does beside changing bits. */
-export type RegisterEffect = 'command' | 'power' | 'flr' | 'af' | 'acs' | 'pri' | 'sriov' | 'vf-count' | 'msi';
+export type RegisterEffect =
+  | 'command'
+  | 'power'
+  | 'flr'
+  | 'af'
+  | 'acs'
+  | 'pri'
+  | 'sriov'
+  | 'vf-count'
+  | 'vf-bar'
+  | 'msi';
 
 /** Effects by offset of the dword. */
 export function registerEffects(layout: ConfigLayout): ReadonlyMap<number, RegisterEffect> {
@@ -27,6 +38,7 @@ export function registerEffects(layout: ConfigLayout): ReadonlyMap<number, Regis
       if (id === ExtCapId.PRI) place(PRI_CTRL, 'pri');
       if (id === ExtCapId.SRIOV) place(SRIOV_CTRL, 'sriov');
       if (id === ExtCapId.SRIOV) place(SRIOV_NUM_VFS, 'vf-count');
+      if (id === ExtCapId.SRIOV) for (let i = 0; i < 6; i++) place(SRIOV_BAR_0 + 4 * i, 'vf-bar');
       continue;
     }
     if (id === CapId.PM) place(PM_CTRL, 'power');

@@ -5,6 +5,7 @@ import {
   ExtCapId,
   PowerState,
   Reg,
+  SRIOV_BAR_0,
   SRIOV_CTRL,
   SRIOV_NUM_VFS,
   SRIOV_VF_OFFSET,
@@ -94,6 +95,19 @@ describe('virtual functions come and go with the SR-IOV capability', () => {
     pf!.reset.reset();
     expect(vf!.alive).toBe(true);
   });
+});
+
+test('moving the BARs of virtual functions takes them off the bus', () => {
+  using machine = testMachine();
+  const pci = sriovSystem(machine);
+  const [pf, other] = ['01:00.0', '02:00.0'].map((name) => pci.function(name));
+  const bar = pf!.config.findExtCapability(ExtCapId.SRIOV) + SRIOV_BAR_0;
+  expect([pf!.config.read(bar, 4), pf!.config.read(bar + 4, 4)]).toEqual([0x1000_000c, 0x38]);
+  const reaches = (): boolean => other!.dma.tryWrite(VF_BARS[1]!, Uint8Array.of(1)) === 1;
+  pf!.config.write(bar + 4, 4, 0x39);
+  expect(reaches()).toBe(false);
+  pf!.config.write(bar + 4, 4, 0x38);
+  expect(reaches()).toBe(true);
 });
 
 describe('a bridge’s bus reset', () => {

@@ -1,4 +1,4 @@
-import { ExtCapId, SRIOV_CTRL, SRIOV_NUM_VFS, SriovBit } from '../config-space/index.ts';
+import { type ConfigSpace, ExtCapId, SRIOV_BAR_0, SRIOV_CTRL, SRIOV_NUM_VFS, SriovBit } from '../config-space/index.ts';
 import { VirtualState } from '../config-space/function-state.ts';
 import type { TopologyFunction } from '../topology/index.ts';
 import type { PciFunction } from './pci-function.ts';
@@ -15,5 +15,19 @@ export function virtualStateOf({ config, topology }: PciFunction, vf: TopologyFu
   const control = config.peek(at + SRIOV_CTRL, 2);
   const enabled = (control & SriovBit.ENABLE) !== 0 && index < config.peek(at + SRIOV_NUM_VFS, 2);
   const memory = (control & SriovBit.MEMORY) !== 0;
-  return (enabled ? 0 : VirtualState.DISABLED) | (memory ? 0 : VirtualState.MEMORY_OFF);
+  const moved = movedBars(config, at) * VirtualState.BAR_MOVED_0;
+  return (enabled ? 0 : VirtualState.DISABLED) | (memory ? 0 : VirtualState.MEMORY_OFF) | moved;
+}
+
+/** Bit i: the capability's registers of BAR i do not hold what they held at start. */
+function movedBars(config: ConfigSpace, at: number): number {
+  let moved = 0;
+  for (let i = 0; i < 6; i++) {
+    const register = at + SRIOV_BAR_0 + 4 * i;
+    if (config.peek(register, 4) === config.initial(register, 4)) continue;
+    moved |= 1 << i;
+    const isUpperHalf = i > 0 && (config.initial(register - 4, 1) & 0x7) === 0x4;
+    if (isUpperHalf) moved |= 1 << (i - 1);
+  }
+  return moved;
 }

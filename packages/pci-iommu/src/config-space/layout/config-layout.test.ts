@@ -166,12 +166,8 @@ describe.skipIf(realDumps === null)('bytes of real functions', () => {
     const listed = parseLspci(readRealDump(name));
     const { description } = describeLspci(readRealDump(name), { name: 'dump' });
     const dumps = new Map(listed.functions.map((fn) => [fn.bdf, fn.config]));
-    const functions = description.functions.map((fn) => {
-      const bytes = dumps.get(fn.bdf) ?? null;
-      return bytes === null ? fn : { ...fn, config: describeConfig(bytes) };
-    });
     let compared = 0;
-    for (const fn of new Topology({ ...description, functions }).functions) {
+    for (const fn of new Topology(description).functions) {
       const dump = dumps.get(fn.bdf) ?? null;
       if (dump === null) continue;
       const bytes = configBytesOf(fn);

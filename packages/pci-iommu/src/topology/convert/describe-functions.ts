@@ -6,6 +6,7 @@ import {
   MACHINE_SCHEMA,
   type MachineDescription,
 } from '../description/machine-description.ts';
+import { describeConfig } from '../description/config-runs.ts';
 import { checkMachineDescription } from '../description/parse-machine.ts';
 import type { RawFunction } from '../lspci/raw-function.ts';
 import { isBridgeKind, pcieTypeOfKind } from '../pcie-type.ts';
@@ -90,6 +91,7 @@ function describeFunction(fn: RawFunction, plan: BusPlan, bars: readonly BarDesc
     ...(fn.numaNode === null || fn.numaNode > MAX_NUMA_NODE ? {} : { numaNode: fn.numaNode }),
     ...(physfn === undefined ? {} : { physfn }),
     ...(sriov === undefined ? {} : { sriov }),
+    ...(fn.config === null ? {} : { config: describeConfig(fn.config) }),
   };
 }
 
