@@ -33,6 +33,8 @@ export const FunctionStruct = struct('pci_function', {
   /** The domain it is attached to, and the one of the DMA API. */
   domain: ref(),
   defaultDomain: ref(),
+  /** What it caches of translations; 0 while ATS is off. */
+  deviceTlb: ref(),
   /** Peer-to-peer DMA was initialised; answers for each client, four bits each. */
   p2pInit: i32(),
   p2pAnswers: ref(),

@@ -1,4 +1,5 @@
 import type { Machine } from '@dmabuf-emu/shm';
+import type { DeviceTlb } from '../iommu/ats/device-tlb.ts';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
 import type { InterruptController } from '../interrupts/index.ts';
 import type { PatternTable } from '../memory/pattern.ts';
@@ -8,8 +9,11 @@ import type { FaultLog } from './fault-log.ts';
 import type { GrantTable } from './grants/grant-table.ts';
 import type { Router } from './routing/index.ts';
 
-/** How an access reached its target: below a common bridge, untranslated through the root complex, or translated. */
-export type Route = 'bus' | 'direct' | 'iommu';
+/**
+ * How an access reached its target: below a common bridge, untranslated through the root complex, translated, or translated by
+ * the requester and then below a common bridge.
+ */
+export type Route = 'bus' | 'direct' | 'iommu' | 'peer';
 
 /** What a DMA port needs of the machine around it. */
 export interface DmaBus {
@@ -28,6 +32,8 @@ export interface DmaBus {
   accessOf(fn: TopologyFunction): number;
   /** The domain that a function is attached to at this moment. */
   domainOf(fn: TopologyFunction): IommuDomain;
+  /** What a function caches of translations; `null` while ATS is off. */
+  deviceTlbOf(fn: TopologyFunction): DeviceTlb | null;
   /** The domain that lets nothing pass. */
   blockedDomain(): IommuDomain;
   /** The device control register of a function. */

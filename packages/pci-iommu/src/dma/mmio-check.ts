@@ -99,7 +99,11 @@ export class MmioCheck {
           `mapping given up and fences signalled${when}`,
           grants.describe(hit.grant),
         );
-      } else if (stretch.route !== 'iommu' && grants.exported.overlaps(stretch.paddr + at - stretch.address, bytes)) {
+      } else if (
+        stretch.route !== 'iommu' &&
+        stretch.route !== 'peer' &&
+        grants.exported.overlaps(stretch.paddr + at - stretch.address, bytes)
+      ) {
         const reason = `no mapping of this device${when}`;
         this.#note('use-after-revoke', stretch, at, bytes, reason, grants.graves.find(this.#fn.index, at, bytes));
       }

@@ -1,4 +1,5 @@
 import { Access, AerBit } from '../config-space/index.ts';
+import type { DeviceTlb } from '../iommu/ats/device-tlb.ts';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
 import { entryFrame } from '../iommu/table-entry.ts';
 import { IommuProt } from '../iommu/prot.ts';
@@ -42,6 +43,7 @@ export class Resolver {
 
   #walk: WalkState | null = null;
   /** Routes of packets that are out of the ordinary. */
+  #translatedTable: { readonly epoch: number; readonly value: RouteTable } | null = null;
   #table: { readonly epoch: number; readonly value: RouteTable } | null = null;
 
   /** @param side - which side of a copy this is: part of a name */
@@ -173,6 +175,8 @@ export class Resolver {
       if (this.#bus.trustsTranslated(this.#fn)) return this.#physical(address, address, length, 'direct');
       return this.#fail('iommu-fault', address, length, 'translated request of a device without ATS');
     }
+    const tlb = this.#packet.requesterId === undefined && domain.isPaging ? this.#bus.deviceTlbOf(this.#fn) : null;
+    if (tlb !== null) return this.#selfTranslated(tlb, domain, address, length);
     switch (domain.type) {
       case 'blocked':
         this.#fail('iommu-fault', address, length, 'blocked domain');
@@ -184,6 +188,42 @@ export class Resolver {
       case 'unmanaged':
         return this.#translated(domain, address, length);
     }
+  }
+
+  /** Through the function's own translations, a page each: with them it makes translated requests. Returns bytes resolved. */
+  #selfTranslated(tlb: DeviceTlb, domain: IommuDomain, address: number, length: number): number {
+    const { walk } = this;
+    const need = this.#write ? IommuProt.WRITE : IommuProt.READ;
+    this.#domain = domain;
+    this.#flushes = domain.flushQueue === null ? 0 : domain.flushQueue.flushes;
+    walk.begin(domain, pageNumber(address));
+    let done = 0;
+    while (done < length && !walk.isFull) {
+      const at = address + done;
+      const bytes = Math.min(length - done, PAGE_SIZE - pageOffset(at));
+      walk.entry = tlb.translate(domain, pageNumber(at), this.#bus.checks);
+      if (tlb.stale) this.#noteStale(pageNumber(at), 'in the cache of the device, not in the page table any more');
+      const moved = this.#selfTranslatedPage(walk.entry, need, at, bytes, length - done);
+      done += moved;
+      if (moved < bytes) break;
+      walk.accept();
+    }
+    return done;
+  }
+
+  /** A translated request for part of a page: it may turn to a neighbour where it finds one. Returns bytes resolved. */
+  #selfTranslatedPage(entry: number, need: number, address: number, bytes: number, length: number): number {
+    if ((entry & need) === 0) return this.#pageBehind(entry, need, address, bytes, length);
+    const paddr = this.#bus.memory.map.paddrOf(entryFrame(entry)) + pageOffset(address);
+    const { router } = this.#bus;
+    const { epoch } = router;
+    if (this.#translatedTable?.epoch !== epoch)
+      this.#translatedTable = { epoch, value: router.tableFor(this.#fn, { translated: true }) };
+    const range = this.#translatedTable.value.find(paddr);
+    if (range === null) return this.#pageBehind(entry, need, address, bytes, length);
+    if (range.refusal === null) return this.#physical(address, paddr + range.offset, bytes, 'peer');
+    this.#refuse(range.refusal, address, length);
+    return 0;
   }
 
   /** Through the IOMMU: in one go as far as all is plain, else page by page. Returns bytes resolved. */
@@ -263,7 +303,7 @@ export class Resolver {
         break;
       }
       const bytes = Math.min(length - done, bar.end - (paddr + done));
-      if (route !== 'bus' && !this.#isReached(bar, paddr + done)) {
+      if (route !== 'bus' && route !== 'peer' && !this.#isReached(bar, paddr + done)) {
         const root = this.#bus.topology.pathToRoot(bar.fn).at(-1)!;
         this.#bus.reportError(root, AerBit.UNSUPPORTED_REQUEST);
         this.#fail('aer-ur', address + done, length - done, 'outside the windows of the bridges above', bar);
@@ -327,10 +367,10 @@ export class Resolver {
     this.#note('foreign-write', address, length, 'RAM that is not allocated');
   }
 
-  #noteStale(page: number): void {
+  #noteStale(page: number, reason = 'not in the page table any more'): void {
     if (this.#staleNoted || this.#isExcused(page)) return;
     this.#staleNoted = true;
-    this.#note('stale-iotlb-hit', page * PAGE_SIZE, PAGE_SIZE, 'not in the page table any more');
+    this.#note('stale-iotlb-hit', page * PAGE_SIZE, PAGE_SIZE, reason);
   }
 
   /** Whether a translation may be out of date because the domain puts its invalidations off. */

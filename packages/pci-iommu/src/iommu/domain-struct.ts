@@ -42,8 +42,9 @@ export const DomainStruct = struct('iommu_domain', {
   iova: ref(),
   /** What a domain of type `dma-fq` queues its invalidations in. */
   flushQueue: ref(),
-  /** Functions attached. */
+  /** Functions attached, and those of them that cache translations. */
   devices: i32(),
+  ats: i32(),
   /** Function that the domain was made for, plus one; 0 for none. */
   owner: i32(),
 });

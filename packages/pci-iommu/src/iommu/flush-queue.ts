@@ -13,6 +13,7 @@ import {
   type TimerOps,
   withSpin,
 } from '@dmabuf-emu/shm';
+import { invalidateDeviceTlbs } from './ats/device-tlb.ts';
 import { DomainStruct } from './domain-struct.ts';
 import { Iotlb } from './iotlb.ts';
 import { IovaSpace } from './iova-space.ts';
@@ -82,6 +83,7 @@ function flushQueueOf(machine: Machine, domain: number): FlushQueue | null {
   const D = DomainStruct;
   const { mem } = machine;
   const iotlb = new Iotlb(machine, D.tlb.get(mem, p), D.tlbSets.get(mem, p), D.tlbWays.get(mem, p));
+  iotlb.tellDevices(p + D.ats.at, (first, end) => invalidateDeviceTlbs(machine, domain, first, end));
   const space = new IovaSpace(machine, D.iova.get(mem, p));
   return new FlushQueue(machine, D.flushQueue.get(mem, p), domain, space, () => iotlb.invalidateAll());
 }

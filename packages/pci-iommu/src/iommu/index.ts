@@ -1,3 +1,4 @@
+export { DeviceTlb } from './ats/device-tlb.ts';
 export { DEFAULT_IOTLB, type DomainOptions, type IotlbShape } from './domain-lifetime.ts';
 export { DOMAIN_TYPES, type DomainType } from './domain-struct.ts';
 export { type Aperture, DomainGeometry, type GeometryOptions, IOVA_APERTURE_END } from './domain-geometry.ts';

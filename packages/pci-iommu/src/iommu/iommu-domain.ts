@@ -1,6 +1,7 @@
 import { KernelError, type Machine, syncPoint, TaskKilled } from '@dmabuf-emu/shm';
 import type { MemoryMap } from '../memory/memory-map.ts';
 import { PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
+import { invalidateDeviceTlbs } from './ats/device-tlb.ts';
 import { checkMap } from './check-map.ts';
 import { DomainGeometry, IOVA_APERTURE_END } from './domain-geometry.ts';
 import { createDomain, type DomainOptions, freeDomain } from './domain-lifetime.ts';
@@ -66,6 +67,7 @@ export class IommuDomain {
     this.iotlb =
       tlb === 0 ? null : new Iotlb(machine, tlb, DomainStruct.tlbSets.get(mem, p), DomainStruct.tlbWays.get(mem, p));
     this.#mapper = new DomainMapper(machine, map, p, this.#table, this.iotlb);
+    this.iotlb?.tellDevices(p + DomainStruct.ats.at, (first, end) => invalidateDeviceTlbs(machine, ref, first, end));
     const iova = DomainStruct.iova.get(mem, p);
     this.#iova = iova === 0 ? null : new IovaSpace(machine, iova);
     const queue = DomainStruct.flushQueue.get(mem, p);

@@ -64,6 +64,8 @@ export class Iotlb {
   readonly #sets: number;
   readonly #setBits: number;
   readonly #setWords: number;
+  #devices = 0;
+  #tell: (first: number, end: number) => void = () => undefined;
 
   /** @param at - word of {@link iotlbWords} words that {@link initIotlb} was called for */
   constructor(machine: Machine, at: number, sets: number, ways: number) {
@@ -105,6 +107,35 @@ export class Iotlb {
     return entry;
   }
 
+  /**
+   * {@link translate} of a cache behind which another one is asked.
+   * @param ask - the entry from there; called once when it is not here
+   */
+  translateBy(low: number, high: number, ask: () => number): number {
+    const words = this.#i32;
+    const set = this.#first + (low & (this.#sets - 1)) * this.#setWords;
+    const tag = tagOf(low, high, this.#setBits);
+    const stamp = words[set]!;
+    const hit = find(words, set + WAYS, set + this.#setWords, keyOf(stamp, tag));
+    words[this.#at + (hit === 0 ? MISSES : HITS)]!++;
+    if (hit !== 0) return hit;
+    const sequence = this.#open();
+    const entry = ask();
+    syncPoint('iotlb.fill', set);
+    if (entry !== 0 && ((stamp - sequence) | 0) <= 0) fill(words, set, this.#setWords, stamp, tag, entry);
+    return entry;
+  }
+
+  /**
+   * Has devices' caches that are filled from here invalidated after this one.
+   * @param count - word of their number
+   * @param tell - invalidates pages [first, end) in all of them
+   */
+  tellDevices(count: number, tell: (first: number, end: number) => void): void {
+    this.#devices = count;
+    this.#tell = tell;
+  }
+
   /** Byte offset of the header. */
   get byteOffset(): number {
     return this.#at * 4;
@@ -123,6 +154,7 @@ export class Iotlb {
       else for (let page = first; page < end; page++) this.#drop(page, stamp);
     }
     spinUnlock(this.#machine, this.#at + LOCK);
+    if (this.#devices !== 0 && atomicLoad(this.#mem, this.#devices) !== 0) this.#tell(first, end);
   }
 
   /** Removes every entry. */
@@ -130,6 +162,7 @@ export class Iotlb {
     const stamp = this.#lock();
     if (stamp !== 0) this.#clear(stamp);
     spinUnlock(this.#machine, this.#at + LOCK);
+    if (this.#devices !== 0 && atomicLoad(this.#mem, this.#devices) !== 0) this.#tell(0, Infinity);
   }
 
   /** Entries that are cached, for checks on a quiet machine. */

@@ -1,6 +1,6 @@
 import { KernelError, type Machine, ref, struct } from '@dmabuf-emu/shm';
 import { FunctionFlag, FunctionStruct } from '../config-space/function-state.ts';
-import { type FlushQueueKind, IommuDomain, type IotlbShape } from '../iommu/index.ts';
+import { DeviceTlb, type FlushQueueKind, IommuDomain, type IotlbShape } from '../iommu/index.ts';
 import type { MemoryMap } from '../memory/index.ts';
 import type { CpuDescription, TopologyFunction } from '../topology/index.ts';
 import { reservedIovas } from './reserved-regions.ts';
@@ -61,6 +61,8 @@ export class Domains {
     const { machine, map } = this.#context;
     domain?.countDevice(1);
     const former = F.domain.exchange(machine.mem, this.#context.stateOf(fn), domain === null ? 0 : domain.ref);
+    const tlb = F.deviceTlb.load(machine.mem, this.#context.stateOf(fn));
+    if (tlb !== 0) new DeviceTlb(machine, tlb).moveTo(this.of(fn));
     if (former !== 0) new IommuDomain(machine, map, former).countDevice(-1);
   }
 

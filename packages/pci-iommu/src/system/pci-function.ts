@@ -4,7 +4,8 @@ import { Access, ConfigSpace, FunctionFlag, FunctionReset } from '../config-spac
 import { FunctionStruct, VirtualState } from '../config-space/function-state.ts';
 import { DmaPort } from '../dma/index.ts';
 import type { IommuGroup } from '../groups/index.ts';
-import type { DmaDevice, IommuDomain } from '../iommu/index.ts';
+import { disableAts, enableAts } from '../iommu/ats/function-ats.ts';
+import type { DeviceTlb, DmaDevice, IommuDomain } from '../iommu/index.ts';
 import { FunctionInterrupts, MESSAGE_BYTES } from '../interrupts/index.ts';
 import {
   type AcsRegisters,
@@ -174,6 +175,27 @@ export class PciFunction implements DmaDevice {
     if (msix !== null) this.system.memory.watch(msix.start, msix.end, () => this.interrupts.source.flush());
   }
 
+  /**
+   * Lets the function keep translations, which {@link deviceTlb} shows. Nothing of it may be accessing memory.
+   * @param pageShift - bits of the smallest translation
+   * @kernel pci_enable_ats
+   * @throws KernelError EINVAL without the capability, for an untrusted function and for pages below 4 KiB; EBUSY when it is on;
+   * ENOMEM
+   */
+  enableAts(pageShift = 12): void {
+    enableAts(this, this.#p, pageShift);
+  }
+
+  /** Ends {@link enableAts}. @kernel pci_disable_ats */
+  disableAts(): void {
+    disableAts(this, this.#p);
+  }
+
+  /** What the function keeps of translations; `null` while ATS is off. */
+  get deviceTlb(): DeviceTlb | null {
+    return this.system.deviceTlbOf(this.topology);
+  }
+
   /** Whether the function is there: not pulled out, and, if virtual, enabled. */
   get alive(): boolean {
     return (F.access.load(this.machine.mem, this.#p) & Access.REMOVED) === 0;
@@ -192,6 +214,7 @@ export class PciFunction implements DmaDevice {
   /** Pulls the function out: it answers nothing and does no DMA from now on. @kernel pci_channel_io_perm_failure */
   surpriseRemove(): void {
     this.config.change(() => F.removed.store(this.machine.mem, this.#p, 1));
+    this.deviceTlb?.pulledOut();
     this.block();
   }
 

@@ -4,7 +4,7 @@ import { CapId, EXP_DEVCTL, PciCommand } from '../config-space/index.ts';
 import { configSpaceAt, FunctionStruct, functionStates } from '../config-space/function-state.ts';
 import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
 import { acsStateOf, type IommuGroup, iommuGroups, type KernelAcs } from '../groups/index.ts';
-import { type DomainOptions, installFlushTimer, installTrimTimers, IommuDomain } from '../iommu/index.ts';
+import { DeviceTlb, type DomainOptions, installFlushTimer, installTrimTimers, IommuDomain } from '../iommu/index.ts';
 import { InterruptController } from '../interrupts/index.ts';
 import {
   layOutMemory,
@@ -29,6 +29,7 @@ const KEY = Symbol('pci.system');
 const F = FunctionStruct;
 /** Asked for at every access: a struct with so many fields is slow to look a field up in. */
 const ACCESS = F.access;
+const DEVICE_TLB = F.deviceTlb;
 
 /**
  * The PCI side of a machine, seen by one thread: topology, physical memory, IOMMU, functions. Everything that changes is in
@@ -61,6 +62,7 @@ export class PciSystem implements DmaBus {
   readonly functions: readonly PciFunction[];
   readonly checks: boolean;
   readonly #routeEpoch: number;
+  readonly #deviceTlbs: DeviceTlb[] = [];
   readonly #states: number;
   #groups: readonly IommuGroup[] | null = null;
   #groupByFunction: Map<TopologyFunction, IommuGroup> | null = null;
@@ -220,6 +222,14 @@ export class PciSystem implements DmaBus {
     const { config } = this.functions[fn.index]!;
     const at = config.capabilityAt(CapId.EXP);
     return at === 0 ? 0 : config.peek(at + EXP_DEVCTL, 2);
+  }
+
+  deviceTlbOf(fn: TopologyFunction): DeviceTlb | null {
+    const tlb = DEVICE_TLB.get(this.machine.mem, this.stateOf(fn));
+    if (tlb === 0) return null;
+    const known = this.#deviceTlbs[fn.index];
+    if (known?.ref === tlb) return known;
+    return (this.#deviceTlbs[fn.index] = new DeviceTlb(this.machine, tlb));
   }
 
   trustsTranslated(fn: TopologyFunction): boolean {
