@@ -5,6 +5,13 @@
 
 const USAGES = ['kernel', 'write', 'read', 'bookkeep'];
 const ALGORITHMS = ['wound-wait', 'wait-die'];
+const VFIO_MODES = [
+  'vfio_type1_iommu',
+  'vfio_type1v2_iommu',
+  'iommufd_compat_type1',
+  'iommufd_compat_type1v2',
+  'iommufd',
+];
 
 /** Cases that are run once in each `describe` of `groups`. */
 const each = (groups, names) => groups.flatMap((group) => names.map((name) => `${group} > ${name}`));
@@ -179,7 +186,34 @@ export const SUITES = [
   {
     suite: 'vfio_pci_driver_test',
     source: 'tools/testing/selftests/vfio/vfio_pci_driver_test.c',
-    cases: [['send_msi', /^vfio_pci_driver_test > send_msi, /]],
+    cases: [
+      ['send_msi', /^vfio_pci_driver_test > send_msi, /],
+      'init_remove',
+      'memcpy_success',
+      'memcpy_from_unmapped_iova',
+      'memcpy_to_unmapped_iova',
+      'mix_and_match',
+      'memcpy_storm',
+    ],
+  },
+  {
+    suite: 'vfio_dma_mapping_test',
+    source: 'tools/testing/selftests/vfio/vfio_dma_mapping_test.c',
+    cases: each(VFIO_MODES, [
+      'anonymous.dma_map_unmap',
+      'anonymous_hugetlb_2mb.dma_map_unmap',
+      'anonymous_hugetlb_1gb.dma_map_unmap',
+    ]),
+  },
+  {
+    suite: 'vfio_dma_map_limit_test',
+    source: 'tools/testing/selftests/vfio/vfio_dma_mapping_test.c',
+    cases: each(VFIO_MODES, ['unmap_range', 'unmap_all', 'overflow']),
+  },
+  {
+    suite: 'vfio_dma_mapping_mmio_test',
+    source: 'tools/testing/selftests/vfio/vfio_dma_mapping_mmio_test.c',
+    cases: each(VFIO_MODES, ['map_full_bar', 'map_partial_bar', 'map_bar_misaligned']),
   },
   {
     suite: 'vfio_pci_sriov_uapi_test',

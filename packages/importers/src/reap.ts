@@ -10,6 +10,8 @@ import { OdpMrStruct } from './odp/odp-mr-struct.ts';
 import { UmemStruct } from './rdma-umem/umem-struct.ts';
 import { RevocableMrStruct } from './revocable-pinned/revocable-mr-struct.ts';
 import { StaticImportStruct } from './static/static-import-struct.ts';
+import { reapUserMemory } from './user-memory/reap-user-memory.ts';
+import { reapContainers } from './vfio-container/reap-containers.ts';
 
 const SITE = 'reap';
 
@@ -28,6 +30,8 @@ export function reapImporters(machine: Machine, task: number): void {
       putOwnedBuffer(machine, dmabuf);
     }
   }
+  reapContainers(machine, task);
+  reapUserMemory(machine, task);
   for (const struct of [OdpMrStruct, RevocableMrStruct, HwStruct]) {
     for (const ref of ownedBy(machine, struct, task)) machine.slab(struct).free(ref, SITE);
   }

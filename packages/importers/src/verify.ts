@@ -2,12 +2,21 @@ import { type Machine, taskIsDead, taskIsRunning, type VerifyBuilder } from '@dm
 import { GpuBoStruct } from './gpu/gpu-bo-struct.ts';
 import { GpuJobStruct } from './gpu/gpu-job-struct.ts';
 import { HwStruct } from './hw/hw-struct.ts';
-import { AreaStruct, HwptStruct, IoasStruct, PagesStruct, TrackStruct } from './iommufd/iommufd-structs.ts';
+import {
+  AreaStruct,
+  HwptStruct,
+  IoasStruct,
+  PagesStruct,
+  TrackStruct,
+  UserPagesStruct,
+} from './iommufd/iommufd-structs.ts';
 import type { OwnedStruct } from './internal/owned-by.ts';
 import { OdpMrStruct } from './odp/odp-mr-struct.ts';
 import { UmemStruct } from './rdma-umem/umem-struct.ts';
 import { RevocableMrStruct } from './revocable-pinned/revocable-mr-struct.ts';
 import { StaticImportStruct } from './static/static-import-struct.ts';
+import { UserAreaStruct, UserPinStruct } from './user-memory/user-memory-structs.ts';
+import { ContainerStruct, VfioDmaStruct } from './vfio-container/container-structs.ts';
 
 const STRUCTS: readonly OwnedStruct[] = [
   HwStruct,
@@ -22,6 +31,11 @@ const STRUCTS: readonly OwnedStruct[] = [
   AreaStruct,
   PagesStruct,
   TrackStruct,
+  UserPagesStruct,
+  ContainerStruct,
+  VfioDmaStruct,
+  UserAreaStruct,
+  UserPinStruct,
 ];
 
 /** Whatever is left of a session on a quiet machine was not detached. */

@@ -3,10 +3,13 @@ import { IommuDomain, IommuProt, PAGE_SIZE, type PciSystem, type ReservedRange }
 import { KernelError, type Machine, orUndo, type RwSemaphore, rwsemOf } from '@dmabuf-emu/shm';
 import { RefList } from '../internal/ref-list.ts';
 import { unlessLost } from '../internal/unless-lost.ts';
+import type { AreaPages } from './area-pages.ts';
 import { AreaStruct as A, HwptStruct as D, IoasStruct as I } from './iommufd-structs.ts';
 import { IoptPages } from './iopt-pages.ts';
 import { checkIova, chooseIova, type IovaLayout } from './iova-choice.ts';
-import { checkMapFile, type CheckedRequest, IoasMap, type MapFileRequest } from './map-file-request.ts';
+import { checkMapFile, IoasMap, type MapFileRequest } from './map-file-request.ts';
+import { checkMapUser, type CheckedUserRequest, type MapUserRequest } from './map-user-request.ts';
+import { UserPages } from './user-pages.ts';
 
 /** How an address space is made. */
 export interface IoasOptions {
@@ -17,16 +20,18 @@ export interface IoasOptions {
   readonly reserved?: readonly ReservedRange[];
   /** A DMA-API domain whose allocator chooses the addresses; the address space does when left out. */
   readonly allocator?: IommuDomain;
+  /** Program memory is mapped with pages of the CPU only. @kernel iopt_disable_large_pages */
+  readonly smallPages?: boolean;
   /** Gate of the engine that uses the areas, 0 for none. */
   readonly hw?: number;
 }
 
 /** An area as its owner sees it. */
-export interface IoasArea {
+export interface IoasArea<P extends AreaPages = IoptPages> {
   readonly ref: number;
   readonly iova: number;
   readonly length: number;
-  readonly pages: IoptPages;
+  readonly pages: P;
 }
 
 /**
@@ -66,9 +71,14 @@ export class Ioas {
     return new Ioas(options, ref);
   }
 
-  /** Areas, by address. */
+  /** Areas of buffers, by address. */
   areas(): IoasArea[] {
-    return this.#iovas.read(() => this.#list());
+    return this.#iovas.read(() => this.#list().filter((area): area is IoasArea => area.pages instanceof IoptPages));
+  }
+
+  /** Whether nothing is mapped, neither buffers nor program memory. */
+  get isEmpty(): boolean {
+    return this.#areas.isEmpty;
   }
 
   /**
@@ -128,6 +138,25 @@ export class Ioas {
   }
 
   /**
+   * Pins and maps memory of the calling task's program and returns where. @kernel iommufd_ioas_map, iopt_map_user_pages
+   * @throws KernelError EFAULT where nothing, or memory of a device, is mapped; EOPNOTSUPP, EINVAL, EOVERFLOW, ENOSPC, EEXIST,
+   *   ENOMEM; whatever iommu_map throws. Nothing is left then
+   */
+  mapUser(request: MapUserRequest): number {
+    const checked = checkMapUser(request);
+    const pages = UserPages.pin(this.machine, checked.start, checked.length, this.#options.smallPages !== true);
+    return orUndo(
+      () => this.#changing('read', () => this.#addArea(pages, checked)),
+      () => pages.put(),
+    );
+  }
+
+  /** Unmaps all there is; returns its bytes, 0 when there is nothing. @kernel iopt_unmap_all */
+  unmapAll(): number {
+    return this.#removeAreas((areas) => areas);
+  }
+
+  /**
    * Unmaps the areas inside a range; returns their bytes. @kernel iommufd_ioas_unmap
    * @throws KernelError ENOENT when there is none, or one is not wholly inside; EINVAL for length 0
    */
@@ -149,7 +178,7 @@ export class Ioas {
   /** Unmaps everything and frees the address space. @kernel iommufd_ioas_destroy */
   destroy(): void {
     const { machine } = this;
-    this.#removeAreas((areas) => areas);
+    this.unmapAll();
     for (const hwpt of this.#hwpts.members()) machine.slab(D).free(hwpt, 'iommufd_hwpt');
     machine.slab(I).free(this.ref, 'iommufd_ioas');
   }
@@ -160,7 +189,7 @@ export class Ioas {
   }
 
   /** Areas, by address. @locks iopt.iova_rwsem */
-  #list(): IoasArea[] {
+  #list(): IoasArea<AreaPages>[] {
     const { machine } = this;
     const { mem } = machine;
     const slab = machine.slab(A);
@@ -170,13 +199,13 @@ export class Ioas {
         ref,
         iova: A.iova.get(mem, p),
         length: A.length.get(mem, p),
-        pages: new IoptPages(machine, A.pages.get(mem, p)),
+        pages: pagesOf(machine, p),
       };
     });
     return areas.toSorted((a, b) => a.iova - b.iova);
   }
 
-  #addArea(pages: IoptPages, { flags, start, length, iova: wanted }: CheckedRequest): number {
+  #addArea(pages: AreaPages, { flags, start, length, iova: wanted }: CheckedUserRequest): number {
     const { machine } = this;
     const { mem } = machine;
     const { alignment } = this.#layout();
@@ -194,6 +223,7 @@ export class Ioas {
         A.iova.set(mem, p, iova);
         A.length.set(mem, p, length);
         A.pages.set(mem, p, pages.ref);
+        A.user.set(mem, p, pages instanceof UserPages ? 1 : 0);
         A.prot.set(mem, p, protOf(flags));
         A.allocator.set(mem, p, this.#options.allocator?.ref ?? 0);
         orUndo(
@@ -230,7 +260,7 @@ export class Ioas {
   }
 
   /** Maps a new area in every domain. */
-  #fillArea(area: number, pages: IoptPages): void {
+  #fillArea(area: number, pages: AreaPages): void {
     const done: IommuDomain[] = [];
     orUndo(
       () => {
@@ -246,7 +276,7 @@ export class Ioas {
   }
 
   /** Maps every area in a new domain. */
-  #fillAll(areas: readonly IoasArea[], domain: IommuDomain): void {
+  #fillAll(areas: readonly IoasArea<AreaPages>[], domain: IommuDomain): void {
     if (areas.some(({ iova, length }) => iova % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0)) {
       throw new KernelError(
         'EADDRINUSE',
@@ -254,7 +284,7 @@ export class Ioas {
         `an area does not line up with pages of ${PAGE_SIZE} bytes`,
       );
     }
-    const done: IoasArea[] = [];
+    const done: IoasArea<AreaPages>[] = [];
     orUndo(
       () => {
         for (const area of areas) {
@@ -269,7 +299,7 @@ export class Ioas {
   }
 
   /** Takes out the areas that `choose` picks; returns their bytes. */
-  #removeAreas(choose: (areas: readonly IoasArea[]) => readonly IoasArea[]): number {
+  #removeAreas(choose: (areas: readonly IoasArea<AreaPages>[]) => readonly IoasArea<AreaPages>[]): number {
     const { machine } = this;
     const gone = this.#changing('read', () => {
       const chosen = choose(this.#list());
@@ -293,6 +323,12 @@ export class Ioas {
     for (const hwpt of this.#hwpts.members())
       yield new IommuDomain(machine, map, D.domain.get(mem, machine.slab(D).at(hwpt)));
   }
+}
+
+function pagesOf(machine: Machine, area: number): AreaPages {
+  const { mem } = machine;
+  const ref = A.pages.get(mem, area);
+  return A.user.get(mem, area) === 0 ? new IoptPages(machine, ref) : new UserPages(machine, ref);
 }
 
 function protOf(flags: number): number {

@@ -18,7 +18,9 @@ export const HwptStruct = struct('iommufd_hwpt', { task: i32(), next: ref(), dom
 export const AreaStruct = struct('iopt_area', {
   task: i32(),
   next: ref(),
+  /** A buffer's pages, or with `user` a program's. */
   pages: ref(),
+  user: i32(),
   iova: u53(),
   length: u53(),
   prot: i32(),
@@ -48,3 +50,11 @@ export const PagesStruct = struct('iopt_pages', {
 
 /** An area is, or is about to be, mapped in a domain. @kernel iopt_pages_dmabuf_track */
 export const TrackStruct = struct('iopt_track', { task: i32(), next: ref(), domain: ref(), area: ref() });
+
+/** Program memory behind an area. Lives as long as the area. @kernel iopt_pages, IOPT_ADDRESS_USER */
+export const UserPagesStruct = struct('iopt_user_pages', {
+  task: i32(),
+  /** The first of a chain of pins. */
+  pins: ref(),
+  largePages: i32(),
+});

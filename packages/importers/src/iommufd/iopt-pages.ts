@@ -12,6 +12,7 @@ import { HwGate } from '../hw/hw-gate.ts';
 import { evenIfLost } from '../internal/even-if-lost.ts';
 import { RefList } from '../internal/ref-list.ts';
 import { unlessLost } from '../internal/unless-lost.ts';
+import type { AreaPages } from './area-pages.ts';
 import { AreaStruct as A, PagesStruct as P, TrackStruct as T } from './iommufd-structs.ts';
 
 /** Every domain has forgotten the buffer when the callback returns. @kernel iopt_revoke_notify */
@@ -22,7 +23,7 @@ export const iommufdImporter: Importer = defineImporter({
 });
 
 /** A buffer as the memory behind an area: its physical range, and where that is mapped. @kernel iopt_pages */
-export class IoptPages {
+export class IoptPages implements AreaPages {
   readonly machine: Machine;
   readonly ref: number;
   readonly #p: number;

@@ -9,8 +9,10 @@ import {
   IoasStruct as I,
   PagesStruct as P,
   TrackStruct as T,
+  UserPagesStruct as U,
 } from './iommufd-structs.ts';
 import { IoptPages } from './iopt-pages.ts';
+import { UserPages } from './user-pages.ts';
 
 const SITE = 'reap';
 
@@ -31,6 +33,8 @@ export function reapIommufd(machine: Machine, task: number): void {
     machine.slab(P).free(ref, SITE);
     putOwnedBuffer(machine, dmabuf);
   }
+  // A domain that outlives the task may still map them; the task's devices are stopped by whoever reaps.
+  for (const ref of ownedBy(machine, U, task)) new UserPages(machine, ref).put();
   for (const struct of [D, I]) for (const ref of ownedBy(machine, struct, task)) machine.slab(struct).free(ref, SITE);
 }
 

@@ -1,0 +1,1 @@
+export { UserMemory } from './user-memory.ts';

@@ -1,0 +1,1 @@
+export { type DmaMap, IOMMU_MODES, type IommuMode, VfioContainer } from './vfio-container.ts';
