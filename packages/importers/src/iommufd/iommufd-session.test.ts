@@ -79,16 +79,16 @@ describe('an iommufd importer', () => {
       { dmabuf: dmabuf.ref, kind: 'iommufd', count: 1 },
       'user',
     );
-    const steps = (): number => machine.mem.i32[control(machine).steps]!;
-    await expect.poll(steps, { timeout: 30_000 }).toBeGreaterThan(10);
+    const stepsDone = (): number => machine.mem.i32[control(machine).steps]!;
+    await expect.poll(stepsDone, { timeout: 30_000 }).toBeGreaterThan(10);
     for (let i = 0; i < 40; i++) {
       revoke(dmabuf);
       const before = pci.memory.cpuRead(0x2f000000000 + (1 << 20), dmabuf.size);
       await new Promise((resolve) => setTimeout(resolve, 1));
       expect(Buffer.compare(before, pci.memory.cpuRead(0x2f000000000 + (1 << 20), dmabuf.size))).toBe(0);
       unrevoke(dmabuf);
-      const done = steps();
-      await expect.poll(steps, { timeout: 30_000, interval: 2 }).toBeGreaterThan(done + 1);
+      const done = stepsDone();
+      await expect.poll(stepsDone, { timeout: 30_000, interval: 2 }).toBeGreaterThan(done + 1);
     }
     atomicStore(machine.mem, control(machine).stop, 1);
     const report = await result;
