@@ -1,10 +1,11 @@
 // What is known of the machines whose listings are read: facts in our own words, no text of the listings.
 //
 // groups: 'listed' when the file itself lists IOMMU groups, { listing } when another file does, { gone, because } when it lists
-// functions that the machine no longer had, { none } saying why there is nothing to compare with.
+// functions that the machine no longer had, { unknown: true } when it does not tell ACS, so that groups may rest on that,
+// { none } saying why there is nothing to compare with.
 // verdicts: what was observed, with which options the same is asked here, and the answers: [memory of, reached by, type].
-// `across` stands for every pair of functions below different host bridges, `distances` compares hops only, `near` the
-// words of nvidia-smi; `shared` lists devices with a bridge in common. `withoutHostBridges` asks a kernel whose list of host bridges lacks these.
+// `across` stands for every pair of functions below different host bridges, `distances` compares hops only, `near` the words of
+// nvidia-smi; `shared` lists devices with a bridge in common. `withoutHostBridges` asks a kernel whose list lacks these.
 
 const ZEN = ['--cpu', 'AMD:0x19'];
 
@@ -62,13 +63,16 @@ export const FILES = [
       },
     ],
   },
-  { file: 'pci/amd-threadripperpro-wrx80-2xa6000.dmesg-iommu.txt', groups: 'listed' },
+  { file: 'pci/amd-threadripperpro-wrx80-2xa6000.dmesg-iommu.txt', groups: { unknown: true } },
   {
     file: 'pci/arm-neoverse-n1sdp-pex8749.lspci-vvvxxx.txt',
     groups: { none: UNPRIVILEGED },
     verdicts: [{ what: 'no Arm host bridge is on the list of the kernel', across: 'NOT_SUPPORTED' }],
   },
-  { file: 'pci/intel-x99-kernel5.9-iommu-groups-regression.txt', groups: { none: 'three functions of the machine' } },
+  {
+    file: 'pci/intel-x99-kernel5.9-iommu-groups-regression.txt',
+    groups: { none: 'lists of two kernels, ACS of three functions' },
+  },
   { file: 'pci/intel-lenovo-tb3-egpu-2x3090.lspci-v.txt', groups: 'listed' },
   { file: 'pci/intel-lenovo-tb3-egpu-2x3090.lspci-tv.txt', groups: { none: 'a drawing: ACS is not told' } },
   {
@@ -134,7 +138,7 @@ export const FILES = [
       },
     ],
   },
-  { file: 'pci/amd-raphael-x670e-asus.iommu-groups.txt', groups: 'listed' },
+  { file: 'pci/amd-raphael-x670e-asus.iommu-groups.txt', groups: { unknown: true } },
   { file: 'pci/intel-cometlake-u-dell-laptop.lspci-vv.txt', groups: 'listed' },
   { file: 'pci/intel-h61-desktop.lspci-nnvvvxxxx.txt', groups: { none: UNPRIVILEGED } },
   { file: 'pci/amd-carrizo-hp-laptop.lspci-vvv.txt', groups: 'listed' },

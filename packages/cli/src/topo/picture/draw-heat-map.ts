@@ -1,6 +1,6 @@
 import type { P2pExplanation } from '@dmabuf-emu/pci-iommu';
 import type { MachineView, P2pTable } from '../machine-view.ts';
-import { cellText, MEANING, SHORT } from '../text/matrix-text.ts';
+import { cellText, MEANING, SHORT } from '../text/cell-text.ts';
 import { shortened } from '../printable.ts';
 import { escapeMarkup } from './escape.ts';
 import { LEGEND_HEIGHT } from './layout.ts';

@@ -1,9 +1,11 @@
+import { topologyClass } from '@dmabuf-emu/pci-iommu';
 import type { Style } from '@dmabuf-emu/stress';
 import { columns } from '../../terminal/columns.ts';
 import type { MachineView, P2pPair, P2pTable } from '../machine-view.ts';
 import { printable, wrapped } from '../printable.ts';
 import { waySteps } from '../way-steps.ts';
-import { MEANING, paintOf } from './matrix-text.ts';
+import { MEANING } from './cell-text.ts';
+import { paintOf } from './matrix-text.ts';
 
 const INDENT = '  ';
 
@@ -28,11 +30,12 @@ function onePair(view: MachineView, { from, to, answer }: P2pPair, width: number
     { text: acs, paint: note === '' ? style.dim : style.warn },
     { text: note === '' ? '' : `<- ${note}`, paint: style.warn },
   ]);
+  const near = `${topologyClass(view.topology, from.fn, to.fn)} in the words of nvidia-smi topo`;
   const because = wrapped(printable(`because ${answer.because}`), width - INDENT.length, INDENT);
   return [
     style.bold(`${to.label} ${to.fn.bdf} reaches the memory of ${from.label} ${from.fn.bdf}`),
     '',
-    `${INDENT}${paintOf(answer, style)(answer.type)}: ${MEANING[answer.type]}, ${hops(answer.distance)}`,
+    `${INDENT}${paintOf(answer, style)(answer.type)}: ${MEANING[answer.type]}, ${hops(answer.distance)}, ${near}`,
     ...because.map((line) => INDENT + line),
     '',
     ...columns(rows, 'lllll').map((line) => INDENT + line),

@@ -66,7 +66,7 @@ test('a pair: verdict, reason, the way step by step, what would change it', () =
   const lines = wholeText({ ...BASE, view, table, pair: true }).split('\n');
   const { because, remedies } = table.at(0, 1);
   expect(lines).toContain('VE0 0000:1b:00.0 reaches the memory of NIC0 0000:1a:00.0');
-  expect(lines).toContain('  THRU_HOST_BRIDGE: through the host bridge, 4 hops');
+  expect(lines).toContain('  THRU_HOST_BRIDGE: through the host bridge, 4 hops, PIX in the words of nvidia-smi topo');
   expect(lines.map((line) => line.trim()).join(' ')).toContain(`because ${because}`);
   const way = lines.slice(lines.findIndex((line) => line.startsWith('  memory of')));
   expect(way.slice(0, 6).map((line) => line.replaceAll(/ {2,}/gu, '  ').trim())).toEqual([
@@ -102,7 +102,7 @@ test('a pair whose other direction has another answer: both', () => {
 
 describe('width', () => {
   test.each(['genoa-4gpu', 'wrx80-2gpu', 'microtca-2switch'])('the matrix of %s is cut to it', (name) => {
-    for (const width of [80, 120]) {
+    for (const width of [40, 80]) {
       const matrix = textOf(name, undefined, width).split('peer-to-peer\n')[1]!.split('\nrow: ')[0]!;
       const lines = matrix.split('\n');
       expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
@@ -116,6 +116,22 @@ describe('width', () => {
       'switch upstream port, PLX PEX 8725 24-Lane, 10-Port PCI Express Gen 3 (8.0 GT/s) Multi-Root Switch with DMA';
     expect(wholeText({ ...BASE, view, table: tableOf(view) })).not.toContain(long);
     expect(wholeText({ ...BASE, view, table: tableOf(view), all: true })).toContain(long);
+  });
+});
+
+describe('many devices', () => {
+  test('those with the same answers share a row and are named together', () => {
+    const text = textOf('genoa-4gpu');
+    expect(text).toMatch(/^GPU0-3 +HB 4 .*$/mu);
+    expect(text).toMatch(/^NVME1-4 +HB 8 .* BUS 4 +BUS 8 .*$/mu);
+    expect(text).toMatch(/^NVME1-4 +0000:65:00\.0 \.\. 0000:68:00\.0 +4 x Samsung /mu);
+  });
+
+  test('with all, each has its own', () => {
+    const view = viewOf('genoa-4gpu');
+    const all = wholeText({ ...BASE, view, table: tableOf(view), all: true });
+    expect(all).toMatch(/^GPU3 +HB 4 .*$/mu);
+    expect(all).not.toContain('GPU0-3');
   });
 });
 

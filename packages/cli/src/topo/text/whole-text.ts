@@ -37,7 +37,7 @@ function parts({ view, table, pair, comparison, all, width, style }: TextContent
   if (comparison !== undefined) return compared;
   return [
     titled('tree', treeText(view, devices, all, width, style)),
-    titled('peer-to-peer', devices.length === 0 ? [NO_DEVICES] : matrixText(view, table, width, style)),
+    titled('peer-to-peer', devices.length === 0 ? [NO_DEVICES] : matrixText(view, table, all, width, style)),
     titled('IOMMU groups', groupsText(view, devices, all, width, style)),
   ];
 }
