@@ -12,7 +12,11 @@ interface Mutant {
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const load = async (file: string): Promise<Record<string, readonly Mutant[]>> =>
   (await import(new URL(file, import.meta.url).href)) as Record<string, readonly Mutant[]>;
-const mutants = [...(await load('mutants.mjs'))['MUTANTS']!, ...(await load('core-mutants.mjs'))['CORE_MUTANTS']!];
+const mutants = [
+  ...(await load('mutants.mjs'))['MUTANTS']!,
+  ...(await load('core-mutants.mjs'))['CORE_MUTANTS']!,
+  ...(await load('pci-mutants.mjs'))['PCI_MUTANTS']!,
+];
 
 describe('mutants', () => {
   test('have names of their own', () => {

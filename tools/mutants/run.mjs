@@ -1,10 +1,10 @@
 // Breaks the code on purpose, one change at a time, in a scratch copy, and checks that tests and a stress run notice.
 //
 //   node tools/mutants/run.mjs [--only NAME,NAME] [--seed N] [--seconds N] [--no-test] [--no-stress]
-//   node tools/mutants/run.mjs --set core [--only NAME,NAME]
+//   node tools/mutants/run.mjs --set core|pci [--only NAME,NAME]
 //
-// The set `core` breaks packages/core and runs the tests that each mutant names, no stress. Once every mutant of it has run,
-// at once or by name, it writes docs/mutants.md.
+// The sets `core` and `pci` break packages/core and packages/pci-iommu and run the tests that each mutant names, no stress. Once
+// every mutant of one has run, at once or by name, its page is written: docs/mutants.md, docs/mutants-pci.md.
 // Exit 0 when every mutant was caught by each check that ran.
 import {
   cpSync,
@@ -24,6 +24,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CORE_MUTANTS } from './core-mutants.mjs';
 import { MUTANTS } from './mutants.mjs';
+import { PCI_MUTANTS } from './pci-mutants.mjs';
 import { renderPage } from './page.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -37,11 +38,16 @@ const { values } = parseArgs({
     'no-stress': { type: 'boolean', default: false },
   },
 });
-const SETS = { revoke: MUTANTS, core: CORE_MUTANTS };
+/** Sets with a package break that one only, and have a page. */
+const SETS = {
+  revoke: { mutants: MUTANTS },
+  core: { mutants: CORE_MUTANTS, package: 'core', page: 'docs/mutants.md' },
+  pci: { mutants: PCI_MUTANTS, package: 'pci-iommu', page: 'docs/mutants-pci.md' },
+};
 if (!Object.hasOwn(SETS, values.set))
   throw new Error(`no set of that name; there are: ${Object.keys(SETS).join(', ')}`);
-const inCore = values.set === 'core';
-const all = SETS[values.set];
+const set = SETS[values.set];
+const all = set.mutants;
 const chosen = all.filter((m) => values.only === undefined || values.only.split(',').includes(m.name));
 if (chosen.length === 0) throw new Error(`no mutant of that name; there are: ${all.map((m) => m.name).join(', ')}`);
 
@@ -91,12 +97,12 @@ function findingOf({ stdout, output }) {
 }
 
 /** What tells the mutant from the code; undefined when nothing does. */
-function testMutant(copy, { tests = [], projects = ['@dmabuf-emu/core'] }) {
+function testMutant(copy, { tests = [], projects = [`@dmabuf-emu/${set.package}`] }) {
   const project = projects.flatMap((name) => ['--project', name]);
   const { status, output } = run(
     copy,
     ['npx', 'vitest', 'run', '--bail', '1', ...project, ...tests],
-    inCore ? 150 : 600,
+    set.package === undefined ? 600 : 150,
   );
   if (status === 0) return undefined;
   return typeof status === 'number' ? firstFailure(output) : `the tests were ${status}`;
@@ -119,7 +125,8 @@ function withMutant(copy, mutant, fn) {
     file,
     text.replace(mutant.find, () => mutant.replace),
   );
-  const build = run(copy, ['npx', 'tsc', '-b', ...(inCore ? ['packages/core/tsconfig.lib.json'] : [])], 300);
+  const project = set.package === undefined ? [] : [`packages/${set.package}/tsconfig.lib.json`];
+  const build = run(copy, ['npx', 'tsc', '-b', ...project], 300);
   if (build.status !== 0) throw new Error(`${mutant.name} does not build:\n${build.output.slice(0, 2000)}`);
   fn();
   writeFileSync(file, text);
@@ -131,15 +138,15 @@ const report = (check, found) => {
   console.log(found === undefined ? `  ${check}: MISSED` : `  ${check}: caught (${found})`);
 };
 
-/** Notes what caught a mutant of core; once there is a note on every one, the page shows them. */
+/** Notes what caught a mutant of a package; once there is a note on every one, the page shows them. */
 function keep(name, caughtBy) {
-  const file = join(root, 'tools/.results/core-mutants.json');
+  const file = join(root, `tools/.results/${values.set}-mutants.json`);
   mkdirSync(join(root, 'tools/.results'), { recursive: true });
   const notes = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
   notes[name] = caughtBy;
   writeFileSync(file, JSON.stringify(notes, undefined, 2));
   if (all.every((mutant) => Object.hasOwn(notes, mutant.name)))
-    writeFileSync(`${root}docs/mutants.md`, renderPage(all, notes));
+    writeFileSync(`${root}${set.page}`, renderPage(values.set, set.package, all, notes));
 }
 
 const copy = scratchCopy();
@@ -150,9 +157,9 @@ try {
       if (!values['no-test']) {
         const found = testMutant(copy, mutant);
         report('tests', found);
-        if (inCore) keep(mutant.name, found ?? null);
+        if (set.page !== undefined) keep(mutant.name, found ?? null);
       }
-      if (!values['no-stress'] && !inCore) report('stress', stressMutant(copy));
+      if (!values['no-stress'] && set.package === undefined) report('stress', stressMutant(copy));
     });
   }
 } finally {
