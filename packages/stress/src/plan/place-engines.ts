@@ -71,7 +71,8 @@ export function placeEngines(site: EngineSite, kinds: readonly ImporterKind[]): 
     const own = choose(free, kind);
     const shared = sharing && !ALONE.includes(kind) ? choose(shareable, kind) : undefined;
     // To reach an exporter is worth more than a function of one's own.
-    const fn = own === undefined || (shared !== undefined && reach(own, kind) === 0) ? (shared ?? own) : own;
+    const better = shared !== undefined && (own === undefined || (reach(own, kind) === 0 && reach(shared, kind) > 0));
+    const fn = better ? shared : own;
     if (fn === undefined) throw tooMany(topology, kinds, position, devices.length);
     ways(fn).forEach((way, i) => covered.add(`${i}:${way}`));
     free.delete(fn);
