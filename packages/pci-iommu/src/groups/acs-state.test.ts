@@ -45,6 +45,24 @@ describe('the ACS control word that the kernel leaves (drivers §2.6)', () => {
     expect(wordOf({ iommu: false, overrides: { [NODE.D0]: 0x04 } })).toMatchObject({ redirects: true });
   });
 
+  test('a control word without the capability word: what is on is on, what isolation switches on may be', () => {
+    const machine = twoRootMachine({ acs: { D0: 'unknown' } });
+    const wordOf = (control: number, setup: AcsSetup) => {
+      const functions = machine.functions.map((fn) => (fn.bdf === NODE.D0 ? { ...fn, acsControlIfAny: control } : fn));
+      const topology = new Topology({ ...machine, functions });
+      return acsStateOf(topology, setup).control(topology.function(NODE.D0));
+    };
+    expect(wordOf(0x04, { iommu: false })).toEqual({ value: 0x04, known: 0x7f });
+    expect(wordOf(0x04, { iommu: true })).toEqual({ value: 0x04, known: 0x66 });
+    expect(wordOf(0, { iommu: false, configAcs: `xxxx1x0@${NODE.D0}` })).toEqual({ value: 0, known: 0x7b });
+  });
+
+  test('Intel ports with 32-bit registers: parameters do not reach the standard word', () => {
+    const ids = { vendor: 0x8086, device: 0x9d10 };
+    expect(controlOf({ cap: 0x5f, ctrl: 0x0c }, { iommu: true, disableAcsRedir: ['00:01.0'] }, ids)).toBe(0x0c);
+    expect(controlOf({ cap: 0x5f, ctrl: 0x0c }, { iommu: true, disableAcsRedir: ['00:01.0'] })).toBe(0x11);
+  });
+
   test.each([
     [0x9d10, 0x00],
     [0xa11f, 0x00],

@@ -52,9 +52,6 @@ const ALIASES: readonly AliasRow[] = [
   row(0x10b5, '87b0 87b1', inNameOfAll(8)),
 ];
 
-/** Bridges at which the IOMMU stands: requests are seen before they go further. @kernel PCI_DEV_FLAGS_BRIDGE_XLATE_ROOT */
-const TRANSLATING_BRIDGES = { vendor: 0x14e4, devices: deviceIds('9000 9084') };
-
 /** Volume management devices: functions behind one stand in a domain of their own. */
 const VMD_DEVICES = deviceIds('201d 28c0 467f 4c3d 7d0b a77f ad0b b06f b60b 9a0b');
 const FIRST_VMD_DOMAIN = 0x1_0000;
@@ -105,7 +102,6 @@ export class DmaAliases {
     const start = this.realFunction(fn);
     const chain = [start];
     for (let at = this.#topology.upstreamBridge(start); at !== null; at = this.#topology.upstreamBridge(at)) {
-      if (at.vendor === TRANSLATING_BRIDGES.vendor && TRANSLATING_BRIDGES.devices.has(at.device ?? -1)) break;
       if (takesRequestsOver(at)) chain.push(at);
     }
     return chain;

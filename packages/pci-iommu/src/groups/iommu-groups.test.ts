@@ -58,6 +58,28 @@ describe('who is with whom (drivers §3.3)', () => {
   });
 
   test.each([
+    ['SV', 0x1c, 1],
+    ['RR', 0x19, 1],
+    ['CR', 0x15, 1],
+    ['UF', 0x0d, 1],
+    ['TB, EC and DT', 0x1d, 2],
+  ])('a port that could isolate, with %s off', (_bits, word, count) => {
+    const tree = [
+      testBridge('0000:00:01.0', 'root-port', [1, 1], { acs: { cap: 0x7f, ctrl: 0 } }),
+      testFunction('0000:01:00.0', 'endpoint'),
+    ];
+    expect(groupsOf(tree, { ...ON, overrides: { '00:01.0': word } })).toHaveLength(count);
+  });
+
+  test('what is not function 0 shares its device, whatever its header says', () => {
+    const tree = [
+      testFunction('0000:00:02.0', 'rciep', { multifunction: true }),
+      testFunction('0000:00:02.1', 'rciep', { multifunction: false }),
+    ];
+    expect(groupsOf(tree)).toEqual(['00:02.0 00:02.1']);
+  });
+
+  test.each([
     ['no ACS', {}, 1],
     ['ACS', { acs: { cap: 0x0c, ctrl: 0 } }, 2],
   ])('functions of one device with %s', (_what, more, count) => {
@@ -234,6 +256,17 @@ describe('the table of chips (drivers §3.3.1)', () => {
     const tree = [testFunction('0000:00:14.0', 'pci-device', sb), testFunction('0000:00:14.3', 'pci-device', sb)];
     expect(groupsOf(tree, ON, AMD_ZEN)).toHaveLength(2);
     expect(groupsOf(tree, ON, INTEL)).toHaveLength(1);
+  });
+
+  test('behind its bridge to conventional PCI all use one name, though the bridge isolates', () => {
+    const sb = { vendor: 0x1002, device: 0x4384, multifunction: true };
+    const tree = [
+      testBridge('0000:00:14.4', 'pci-bridge', [1, 1], sb),
+      testFunction('0000:00:14.0', 'pci-device', { vendor: 0x1002, device: 0x4385, multifunction: true }),
+      testFunction('0000:01:05.0', 'pci-device'),
+      testFunction('0000:01:06.0', 'pci-device'),
+    ];
+    expect(groupsOf(tree, ON, AMD_ZEN)).toEqual(['00:14.0', '00:14.4 01:05.0 01:06.0']);
   });
 
   test('IDT switches: validation of sources does not count', () => {
