@@ -166,6 +166,17 @@ describe('reasons', () => {
     expect(explain(twoRootMachine(options), from, to)).toMatchObject({ type, because });
   });
 
+  test.each([
+    ['AMD', 0x16, 'NOT_SUPPORTED'],
+    ['AMD', 0x17, 'THRU_HOST_BRIDGE'],
+    ['Hygon', 0x18, 'NOT_SUPPORTED'],
+    ['unknown', 0x16, 'NOT_SUPPORTED'],
+    ['unknown', 0x17, 'UNKNOWN'],
+    ['ARM', null, 'NOT_SUPPORTED'],
+  ])('a CPU of %s, family %s: %s', (vendor, family, type) => {
+    expect(explain(twoRootMachine({ cpu: { vendor, family } }), NODE.A0, NODE.C).type).toBe(type);
+  });
+
   test('a root bus whose first function is neither 00.0 nor a root port', () => {
     const machine = testMachine([testFunction('0000:00:02.0', 'rciep'), testFunction('0000:00:03.0', 'rciep')], {
       cpu: INTEL,
@@ -304,5 +315,10 @@ describe('kinds of functions', () => {
       'request redirect on 0000:05:00.1 sends it up; it is not known which host bridge is above bus 0000:05, and the CPU is not AMD Zen',
     );
     expect(explain({ ...machine, cpu: AMD_ZEN }, '05:00.0', '05:00.1').type).toBe('THRU_HOST_BRIDGE');
+    // Redirected for sure, the one host bridge that is known decides if it is on no list at all.
+    expect(explain(machine, '05:00.1', '01:00.0').type).toBe('NOT_SUPPORTED');
+    const listed = testFunction('0000:00:00.0', 'host-bridge', { vendor: 0x8086, device: 0x2f00, class: 0x060000 });
+    const functions = [listed, ...machine.functions];
+    expect(explain({ ...machine, functions }, '05:00.1', '01:00.0').type).toBe('UNKNOWN');
   });
 });

@@ -115,8 +115,13 @@ describe('pages of a BAR', () => {
     using machine = testMachine();
     const { pci, memory, a } = setup(machine);
     memory.addResource(a, 0, MIB);
-    machine.diag.expect('bug', 'p2pmem-bad-free');
+    for (let i = 0; i < 3; i++) machine.diag.expect('bug', 'p2pmem-bad-free');
     expect(() => memory.free(a, BAR.A, PAGE)).toThrow(/was not given out/u);
+    memory.alloc(a, 2 * PAGE);
+    expect(() => memory.free(a, BAR.A + 1, PAGE)).toThrow(/was not given out/u);
+    expect(() => memory.free(a, BAR.A, 3 * PAGE)).toThrow(/was not given out/u);
+    memory.free(a, BAR.A + PAGE, PAGE);
+    memory.free(a, BAR.A, PAGE);
     pci.p2p.release(a);
   });
 
