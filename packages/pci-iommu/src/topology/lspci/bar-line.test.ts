@@ -37,6 +37,14 @@ describe('BAR lines', () => {
       { index: 0, address: 0xb2000000, size: 16384, kind: 'mem64', prefetchable: false, flags: ['virtual'] },
     ],
     [
+      'Region 2: [enhanced] Memory at b2000000 (type 3, prefetchable) [disabled]',
+      { index: 2, address: 0xb2000000, size: null, kind: 'mem32', prefetchable: true, flags: ['disabled'] },
+    ],
+    [
+      '[enhanced] I/O ports at 3000 [size=8]',
+      { index: null, address: 0x3000, size: 8, kind: 'io', prefetchable: false, flags: [] },
+    ],
+    [
       'Memory at a0000000 (64-bit, prefetchable) [size=256M]',
       { index: null, address: 0xa0000000, size: 2 ** 28, kind: 'mem64', prefetchable: true, flags: [] },
     ],

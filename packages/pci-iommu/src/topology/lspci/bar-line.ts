@@ -3,9 +3,9 @@ import { TopologyError } from '../topology-error.ts';
 import type { LogicalLine } from './logical-lines.ts';
 import type { RawBar, RawRom } from './raw-function.ts';
 
-const REGION_PATTERN = /^(?:\[virtual\] )?Region (\d+): (.*)$/u;
-const UNNUMBERED_PATTERN = /^(?:\[virtual\] )?(?:Memory|I\/O ports) at .*$/u;
-const ROM_PATTERN = /^(?:\[virtual\] )?Expansion ROM at (\S+)(.*)$/u;
+const REGION_PATTERN = /^(?:\[(?:virtual|enhanced)\] )?Region (\d+): (.*)$/u;
+const UNNUMBERED_PATTERN = /^(?:\[(?:virtual|enhanced)\] )?(?:Memory|I\/O ports) at .*$/u;
+const ROM_PATTERN = /^(?:\[(?:virtual|enhanced)\] )?Expansion ROM at (\S+)(.*)$/u;
 const BODY_PATTERN = /(Memory|I\/O ports) at ([0-9a-f]+|<[^>]*>)(?: \(([^)]*)\))?/iu;
 const SIZE_PATTERN = /\[size=(\d+)([KMGTPE]?)\]/u;
 const ADDRESS_PATTERN = /^([0-9a-f]+)/iu;
@@ -61,7 +61,8 @@ export function parseRomLine(line: LogicalLine): RawRom {
 
 function memoryKind(width: string | undefined, line: LogicalLine): 'mem32' | 'mem64' {
   if (width !== undefined && width.startsWith('64-bit')) return 'mem64';
-  if (width !== undefined && (width.startsWith('32-bit') || width.startsWith('low-1M'))) return 'mem32';
+  // Type 3 is what a register reads whose device does not answer.
+  if (width !== undefined && /^(?:32-bit|low-1M|type 3)/u.test(width)) return 'mem32';
   throw new TopologyError(`expected (64-bit, ...) or (32-bit, ...), got ${JSON.stringify(line.text)}`, {
     line: line.line,
   });

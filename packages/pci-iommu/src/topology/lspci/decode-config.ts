@@ -11,6 +11,9 @@ const EXTENDED_SIZE = 4096;
 const CapabilityId = { PowerManagement: 0x01, Msix: 0x11, Express: 0x10, AdvancedFeatures: 0x13 } as const;
 const ExtendedId = { Acs: 0x0d, Ats: 0x0f, Sriov: 0x10 } as const;
 
+const BRIDGE_HEADER = 1;
+const CARDBUS_HEADER = 2;
+
 const FLR_IN_DEVCAP = 0x1000_0000;
 const FLR_IN_AF_CAP = 0x03;
 
@@ -61,8 +64,8 @@ export function decodeConfig(bytes: Uint8Array): ConfigFacts {
     headerType: kind,
     multifunction: (headerType & 0x80) !== 0,
     barRegisters: decodeBars(view, kind),
-    bus: kind === 1 ? busNumbersOf(view) : null,
-    windows: kind === 1 ? decodeBridgeWindows(view) : [],
+    bus: kind === BRIDGE_HEADER || kind === CARDBUS_HEADER ? busNumbersOf(view) : null,
+    windows: kind === BRIDGE_HEADER ? decodeBridgeWindows(view) : [],
     capabilities,
     pcieType,
     acs: acsOf(view, capabilities, extendedKnown),

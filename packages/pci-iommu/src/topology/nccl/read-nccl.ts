@@ -11,12 +11,15 @@ import { type PlannedHost, planMachine } from './plan-machine.ts';
 import { linksOf, type PlannedFunction } from './plan-subtree.ts';
 import { readXml } from './xml-tree.ts';
 
+/** Starts XML; `<TAbort-` and `<user@host>` do not. */
+const TAG_PATTERN = /^<(?:\?xml|!--|!DOCTYPE|[a-z_]+[\s>/])/u;
+
 /**
  * Topology files of NCCL and RCCL: which functions are below which switch and processor, and nothing else. A file leaves out
  * root ports and the downstream ports of switches; they are put in, named `implied`, and nothing is known of them.
  */
 export const ncclReader: MachineReader = {
-  recognises: (source) => source.start.startsWith('<'),
+  recognises: (source) => TAG_PATTERN.test(source.start),
 
   read(source: SourceBytes, options: ReadOptions): MachineReading {
     const system = readNcclSystem(readXml(source.text));
