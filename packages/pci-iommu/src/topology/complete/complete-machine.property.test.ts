@@ -50,7 +50,7 @@ describe('whatever the machine', () => {
   });
 });
 
-const NO_MACHINE = /p2p-verdict|dmesg|x670e-asus.iommu-groups/u;
+const NO_MACHINE = /p2p-verdict/u;
 
 describe.skipIf(realDumps === null)('sources of real machines', () => {
   test.each(realDumpNames(/./u).filter((name) => !NO_MACHINE.test(name)))('%s becomes a machine that runs', (name) => {

@@ -57,6 +57,29 @@ describe('a machine that is made complete', () => {
     for (const fn of topology.functions) expect(fn.acs).toBeNull();
   });
 
+  test('without a class, the names of the ids decide', () => {
+    const ids: readonly (readonly [number, number])[] = [
+      [0x10de, 0x2230],
+      [0x15b3, 0x1021],
+      [0x144d, 0xa80a],
+      [0x10de, 0x1aef],
+      [0x1022, 0x1480],
+    ];
+    const machine = testMachine(
+      ids.map(([vendor, device], slot) =>
+        testFunction(`0000:00:0${slot}.0`, 'unknown-device', { vendor, device, class: null }),
+      ),
+    );
+    const { description } = completeMachine(machine, ALL_BARS);
+    expect(description.functions.map((fn) => fn.bars.map((bar) => bar.size))).toEqual([
+      [0x1000_0000, 0x100_0000],
+      [0x200_0000],
+      [0x4000],
+      [0x1_0000],
+      [],
+    ]);
+  });
+
   test('functions of which no BAR is missing get none', () => {
     const { description } = completeMachine(switchMachine(), [{ bdf: '0000:04:00.0', what: 'bars' }]);
     expect(description.functions.flatMap((fn) => fn.bars.map(() => fn.bdf))).toEqual(['0000:04:00.0']);
