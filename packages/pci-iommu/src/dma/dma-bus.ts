@@ -1,5 +1,6 @@
 import type { Machine } from '@dmabuf-emu/shm';
 import type { DeviceTlb } from '../iommu/ats/device-tlb.ts';
+import type { PageFaultGroup, PageResponse } from '../iommu/pri/page-fault-handler.ts';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
 import type { InterruptController } from '../interrupts/index.ts';
 import type { PatternTable } from '../memory/pattern.ts';
@@ -34,6 +35,8 @@ export interface DmaBus {
   domainOf(fn: TopologyFunction): IommuDomain;
   /** What a function caches of translations; `null` while ATS is off. */
   deviceTlbOf(fn: TopologyFunction): DeviceTlb | null;
+  /** A function asks for pages; `null` when it does not do that. */
+  requestPages(fn: TopologyFunction, group: PageFaultGroup): PageResponse | null;
   /** The domain that lets nothing pass. */
   blockedDomain(): IommuDomain;
   /** The device control register of a function. */

@@ -16,6 +16,9 @@ import { type PacketKind, payloadBytes, readRequestBytes, wholePackets } from '.
 import type { Refusal, RouteTable } from './routing/index.ts';
 import { WalkState } from './walk-state.ts';
 
+/** How often a function asks for a page that it is told to have got. */
+const PAGE_REQUEST_ATTEMPTS = 8;
+
 /**
  * Takes the addresses of one function's accesses through bridges, root complex and IOMMU to the bytes in the arena, as the
  * hardware does. What hardware answers with an error becomes a fault and ends the access there; what hardware lets pass and
@@ -203,12 +206,40 @@ export class Resolver {
       const bytes = Math.min(length - done, PAGE_SIZE - pageOffset(at));
       walk.entry = tlb.translate(domain, pageNumber(at), this.#bus.checks);
       if (tlb.stale) this.#noteStale(pageNumber(at), 'in the cache of the device, not in the page table any more');
+      if ((walk.entry & need) === 0 && !this.#obtainPages(tlb, domain, need, at, length - done)) break;
       const moved = this.#selfTranslatedPage(walk.entry, need, at, bytes, length - done);
       done += moved;
       if (moved < bytes) break;
       walk.accept();
     }
     return done;
+  }
+
+  /**
+   * The function asks for what is missing, and again as long as it is told that all is well. False: it was refused. True and
+   * still no entry: it does not ask, or in vain.
+   */
+  #obtainPages(tlb: DeviceTlb, domain: IommuDomain, need: number, address: number, length: number): boolean {
+    const page = pageNumber(address);
+    const pages = pageNumber(address + length - 1) - page + 1;
+    const group = { domain: domain.ref, fn: this.#fn.index, iova: page * PAGE_SIZE, pages, write: this.#write };
+    for (let attempt = 0; attempt < PAGE_REQUEST_ATTEMPTS && (this.walk.entry & need) === 0; attempt++) {
+      const response = this.#bus.requestPages(this.#fn, group);
+      if (response === null) return true;
+      if (response !== 'success') {
+        this.#fail(
+          'iommu-fault',
+          address,
+          length,
+          response === 'invalid' ? 'page request: invalid' : 'page request: failure',
+        );
+        return false;
+      }
+      // What it knew may have had less permission than what is there now.
+      tlb.forget(page, page + pages);
+      this.walk.entry = tlb.translate(domain, page, false);
+    }
+    return true;
   }
 
   /** A translated request for part of a page: it may turn to a neighbour where it finds one. Returns bytes resolved. */

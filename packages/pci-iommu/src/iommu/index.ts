@@ -24,3 +24,11 @@ export {
   dmaIovaUnlink,
   dmaUseIova,
 } from './dma-iommu.ts';
+export { FunctionPri } from './pri/function-pri.ts';
+export {
+  installPageFaultHandler,
+  type PageFaultGroup,
+  type PageFaultHandler,
+  type PageResponse,
+} from './pri/page-fault-handler.ts';
+export { PAGE_REQUEST_RECORDS, PageRequestQueue } from './pri/page-request-queue.ts';

@@ -13,6 +13,7 @@ import type { IotlbGather } from './iotlb-gather.ts';
 import { IovaSpace } from './iova-space.ts';
 import { highestOrder } from './page-sizes.ts';
 import { PageTable } from './page-table.ts';
+import { pageFaultHandlerId } from './pri/page-fault-handler.ts';
 import { entryFrame, highBits, highPage, lowBits, lowPage, MAX_PAGE_NUMBER, walkEntry } from './table-entry.ts';
 
 /** A leaf of a domain's page table. */
@@ -293,6 +294,16 @@ export class IommuDomain {
   /** The allocator of addresses; `null` but for the DMA API's domains. */
   get iova(): IovaSpace | null {
     return this.#iova;
+  }
+
+  /**
+   * Has pages that functions ask for made present by the handler of that name (see `installPageFaultHandler`), or, with `null`,
+   * refused.
+   * @kernel iommu_domain.iopf_handler
+   */
+  onPageFault(handler: string | null): void {
+    const id = handler === null ? 0 : pageFaultHandlerId(this.machine, handler);
+    DomainStruct.pageFaultHandler.store(this.machine.mem, this.#p, id);
   }
 
   /** Compares counters with tables, for checks on a quiet machine. Returns what is wrong. */

@@ -5,7 +5,7 @@ import { FunctionStruct, VirtualState } from '../config-space/function-state.ts'
 import { DmaPort } from '../dma/index.ts';
 import type { IommuGroup } from '../groups/index.ts';
 import { disableAts, enableAts } from '../iommu/ats/function-ats.ts';
-import type { DeviceTlb, DmaDevice, IommuDomain } from '../iommu/index.ts';
+import { type DeviceTlb, type DmaDevice, FunctionPri, type IommuDomain } from '../iommu/index.ts';
 import { FunctionInterrupts, MESSAGE_BYTES } from '../interrupts/index.ts';
 import {
   type AcsRegisters,
@@ -49,6 +49,8 @@ export class PciFunction implements DmaDevice {
   readonly reset: FunctionReset;
   /** The function's way to memory: what an engine of this device uses. */
   readonly dma: DmaPort;
+  /** Its requests for pages that are not present: with ATS, and code behind `IommuDomain.onPageFault`. */
+  readonly pri: FunctionPri;
   readonly coherent = true;
   #interrupts: FunctionInterrupts | null = null;
   readonly busDmaLimit = 0;
@@ -75,6 +77,9 @@ export class PciFunction implements DmaDevice {
     const flr = topology.description.flr ? (['flr'] as const) : [];
     this.reset = new FunctionReset(machine, this.config, p, [...flr, ...(isAloneOnBus ? (['bus'] as const) : [])]);
     this.dma = new DmaPort(system, topology);
+    this.pri = new FunctionPri(machine, this.bdf, this.config, system.pageRequests(topology.hostBridge), () =>
+      F.deviceTlb.load(machine.mem, p),
+    );
   }
 
   /** `null` when the machine description does not know it. */
@@ -188,6 +193,7 @@ export class PciFunction implements DmaDevice {
 
   /** Ends {@link enableAts}. @kernel pci_disable_ats */
   disableAts(): void {
+    this.pri.disable();
     disableAts(this, this.#p);
   }
 

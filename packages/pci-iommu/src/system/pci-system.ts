@@ -4,7 +4,16 @@ import { CapId, EXP_DEVCTL, PciCommand } from '../config-space/index.ts';
 import { configSpaceAt, FunctionStruct, functionStates } from '../config-space/function-state.ts';
 import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
 import { acsStateOf, type IommuGroup, iommuGroups, type KernelAcs } from '../groups/index.ts';
-import { DeviceTlb, type DomainOptions, installFlushTimer, installTrimTimers, IommuDomain } from '../iommu/index.ts';
+import {
+  DeviceTlb,
+  type DomainOptions,
+  installFlushTimer,
+  installTrimTimers,
+  IommuDomain,
+  type PageFaultGroup,
+  PageRequestQueue,
+  type PageResponse,
+} from '../iommu/index.ts';
 import { InterruptController } from '../interrupts/index.ts';
 import {
   layOutMemory,
@@ -14,7 +23,7 @@ import {
   PhysicalMemory,
   RunList,
 } from '../memory/index.ts';
-import { ACS_REDIRECT_MASK, Topology, type TopologyFunction } from '../topology/index.ts';
+import { ACS_REDIRECT_MASK, type HostBridge, Topology, type TopologyFunction } from '../topology/index.ts';
 import { DmaOwnership } from './dma-ownership.ts';
 import { Domains } from './domains.ts';
 import { liveRegisters } from './live-registers.ts';
@@ -63,6 +72,7 @@ export class PciSystem implements DmaBus {
   readonly checks: boolean;
   readonly #routeEpoch: number;
   readonly #deviceTlbs: DeviceTlb[] = [];
+  readonly #pageRequests: PageRequestQueue[] = [];
   readonly #states: number;
   #groups: readonly IommuGroup[] | null = null;
   #groupByFunction: Map<TopologyFunction, IommuGroup> | null = null;
@@ -230,6 +240,15 @@ export class PciSystem implements DmaBus {
     const known = this.#deviceTlbs[fn.index];
     if (known?.ref === tlb) return known;
     return (this.#deviceTlbs[fn.index] = new DeviceTlb(this.machine, tlb));
+  }
+
+  /** Where the IOMMU of a host bridge notes the pages that functions below ask for. */
+  pageRequests(bridge: HostBridge): PageRequestQueue {
+    return (this.#pageRequests[bridge.index] ??= new PageRequestQueue(this.machine, bridge.index));
+  }
+
+  requestPages(fn: TopologyFunction, group: PageFaultGroup): PageResponse | null {
+    return this.functions[fn.index]!.pri.request(group);
   }
 
   trustsTranslated(fn: TopologyFunction): boolean {

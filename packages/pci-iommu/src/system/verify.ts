@@ -2,6 +2,7 @@ import { DmaBuf } from '@dmabuf-emu/core';
 import { taskIsDead, type VerifyBuilder } from '@dmabuf-emu/shm';
 import { IommuDomain } from '../iommu/index.ts';
 import { DomainStruct } from '../iommu/domain-struct.ts';
+import { GroupStruct } from '../iommu/pri/page-request-queue.ts';
 import { TableStruct, UpperTableStruct } from '../iommu/table-store.ts';
 import { IrqStruct } from '../interrupts/irq-struct.ts';
 import type { PciSystem } from './pci-system.ts';
@@ -52,6 +53,8 @@ function verifyDomains(system: PciSystem, report: VerifyBuilder, deaths: boolean
   if (live !== tables) found(report, deaths, 'iommu-table', `${live} page tables are live, the domains have ${tables}`);
   report.count('iommu.tables', tables);
   report.count('iommu.pages', pages);
+  const groups = [...machine.slab(GroupStruct).live()].length;
+  if (groups > 0) found(report, deaths, 'iopf', `${groups} page requests are not answered`);
 }
 
 function verifyGrants(system: PciSystem, report: VerifyBuilder): void {

@@ -1,4 +1,4 @@
-import { i32, ref, struct } from '@dmabuf-emu/shm';
+import { i32, ref, struct, waitqueue } from '@dmabuf-emu/shm';
 
 /** The cache of translations of a function with ATS. */
 export const AtsStruct = struct('pci_ats', {
@@ -11,4 +11,9 @@ export const AtsStruct = struct('pci_ats', {
   silent: i32(),
   gone: i32(),
   timeouts: i32(),
+  /** Page requests that may be outstanding, 0 while they are off; those that are; a response told the function to stop. */
+  requests: i32(),
+  outstanding: i32(),
+  stopped: i32(),
+  idle: waitqueue('pci_ats.idle'),
 });

@@ -86,8 +86,8 @@ export class DeviceTlb {
   moveTo(domain: IommuDomain | null): void {
     const { mem } = this.#machine;
     const source = domain?.isPaging === true ? domain.ref : 0;
-    count(this.#machine, source, 1);
-    count(this.#machine, A.domain.exchange(mem, this.#p, source), -1);
+    countAt(this.#machine, source, 1);
+    countAt(this.#machine, A.domain.exchange(mem, this.#p, source), -1);
     this.#cache.invalidateAll();
   }
 
@@ -102,6 +102,11 @@ export class DeviceTlb {
     const entry = this.#cache.translateBy(lowBits(page) | 0, highBits(page), ask);
     this.stale = check && domain.walk(page) !== entry;
     return entry;
+  }
+
+  /** The function drops what it knows of pages [first, end). */
+  forget(first: number, end: number): void {
+    this.#cache.invalidate(first, end);
   }
 
   /** An invalidation arrives, with pages [first, end). Returns when the device has answered, or will not. */
@@ -129,7 +134,7 @@ export class DeviceTlb {
 }
 
 /** Counts a device's cache that is filled from a domain, if that is still there. */
-function count(machine: Machine, domain: number, by: 1 | -1): void {
+function countAt(machine: Machine, domain: number, by: 1 | -1): void {
   const p = machine.slab(DomainStruct).tryAt(domain);
   if (p !== 0) DomainStruct.ats.add(machine.mem, p, by);
 }
