@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { stringifyLspci } from '@dmabuf-emu/pci-iommu';
 import { styleFor } from '../terminal/style.ts';
 import { chooseDevices, type ChosenDevice, functionOf, labelled } from '../topo/choose-devices.ts';
 import { compareGroups } from '../topo/group-comparison.ts';
@@ -19,6 +20,14 @@ export async function runTopoCommand(file: string | undefined, flags: TopoFlags)
   const expected = flags.expectGroups === undefined ? undefined : readExpectedGroups(flags.expectGroups);
   const comparison = expected === undefined ? undefined : compareGroups(view, expected);
   const exitCode = comparison === undefined || comparison.differences.length === 0 ? 0 : 1;
+  if (flags.writeLspci !== undefined) {
+    const text = stringifyLspci(view.topology, { hex: true, ...(view.setup.iommu ? { groups: view.groups } : {}) });
+    if (flags.writeLspci === '-') {
+      process.stdout.write(text);
+      return exitCode;
+    }
+    await writeFile(flags.writeLspci, text);
+  }
   const table = new P2pTable(view, devices, flags.from !== undefined && devices.length === 1);
   if (flags.svg !== undefined) await writeFile(flags.svg, topoSvg(view, table));
   if (flags.html !== undefined) await writeFile(flags.html, topoPage(view, table, setupText));

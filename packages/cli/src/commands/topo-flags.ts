@@ -12,6 +12,7 @@ export interface TopoFlags {
   readonly lenient?: boolean;
   readonly svg?: string;
   readonly html?: string;
+  readonly writeLspci?: string;
   readonly json?: boolean;
   readonly verbose?: boolean;
 }

@@ -55,8 +55,9 @@ export function readTopoInput(file: string | undefined, flags: TopoFlags): TopoI
   };
 }
 
-function checkCombination({ from, to }: TopoFlags): void {
+function checkCombination({ from, to, json, writeLspci }: TopoFlags): void {
   if ((from === undefined) !== (to === undefined)) throw new UsageError('expected --from and --to, both or none');
+  if (json === true && writeLspci === '-') throw new UsageError('expected --json or --write-lspci -, not both');
 }
 
 function readSource(file: string | undefined, options: ReadOptions): MachineReading {

@@ -62,7 +62,7 @@ describe('usage', () => {
     for (const name of ['iommu', 'acs-override', 'disable-acs-redir', 'config-acs', 'cpu', 'devices', 'from', 'to']) {
       expect(stdout).toContain(`--${name} `);
     }
-    for (const name of ['expect-groups', 'lenient', 'svg', 'html', 'json', 'verbose']) {
+    for (const name of ['expect-groups', 'lenient', 'svg', 'html', 'write-lspci', 'json', 'verbose']) {
       expect(stdout).toContain(`--${name}`);
     }
     expect(stdout).toContain('1 groups differ from --expect-groups');
@@ -84,6 +84,7 @@ describe('usage', () => {
     [['topo', 'genoa-4gpu', '--acs-override', '98:00.0=on'], /--acs-override: no function 0000:98:00\.0/u],
     [['topo', 'genoa-4gpu', '--disable-acs-redir', 'all'], /--disable-acs-redir: expected a function such as/u],
     [['topo', 'genoa-4gpu', '--config-acs', '1@1'], /--config-acs: /u],
+    [['topo', 'genoa-4gpu', '--json', '--write-lspci', '-'], /expected --json or --write-lspci -, not both/u],
     [['topo', 'genoa-4gpu', '--expect-groups', 'none.txt'], /ENOENT.*none\.txt/u],
     [['topo', 'genoa-4gpu', '--svg', 'no/such/folder.svg'], /ENOENT.*folder\.svg/u],
   ])('%j is refused with exit code 2', async (args, message) => {
@@ -137,6 +138,17 @@ describe('sources', () => {
       const bad = spawnSync(process.execPath, [main, 'topo', '-'], { input: 'x', encoding: 'utf8', timeout: RUN_MS });
       expect(bad.stderr).toMatch(/stdin: line 1: /u);
       expect(bad.status).toBe(2);
+    },
+    RUN_MS,
+  );
+
+  test(
+    'whoever reads the output may stop',
+    () => {
+      const command = `"${process.execPath}" "${main}" topo genoa-4gpu -v | head -n 1; echo "codes \${PIPESTATUS[0]}"`;
+      const out = spawnSync('bash', ['-c', command], { encoding: 'utf8', timeout: RUN_MS });
+      expect(out.stderr).toBe('');
+      expect(out.stdout).toMatch(/^dmabuf-emu topo: genoa-4gpu .*\ncodes 0\n$/u);
     },
     RUN_MS,
   );
@@ -280,6 +292,33 @@ describe('files', () => {
     expect(stdout).toContain('peer-to-peer');
     expect(readFileSync(svg, 'utf8')).toMatch(/^<\?xml .*\n<svg /u);
     expect(readFileSync(html, 'utf8')).toMatch(/^<!doctype html>/u);
+  });
+
+  test('--write-lspci: a text that reads back as the same machine', async () => {
+    for (const iommu of ['on', 'off']) {
+      const path = join(folder, `written-${iommu}.txt`);
+      expect((await run('topo', 'wrx80-2gpu', '--iommu', iommu, '--write-lspci', path)).code).toBe(0);
+      const [own, read] = [await json('wrx80-2gpu', '--iommu', iommu), await json(path, '--iommu', iommu)];
+      const facts = ({ devices }: TopoDocument): unknown =>
+        devices.map(({ bdf, vendor, device, class: classCode, kind, parent, bars, acs }) => ({
+          bdf,
+          vendor,
+          device,
+          classCode,
+          kind,
+          parent,
+          bars,
+          acs,
+        }));
+      expect(facts(read)).toEqual(facts(own));
+      expect(read.groups.map(({ devices }) => devices)).toEqual(own.groups.map(({ devices }) => devices));
+      const types = ({ p2p }: TopoDocument): unknown => p2p.map(({ from, to, distance }) => [from, to, distance]);
+      expect(types(read)).toEqual(types(own));
+    }
+    const plain = await run('topo', 'wrx80-2gpu', '--write-lspci', '-');
+    expect(plain.stdout).toMatch(/^0000:00:00\.0 Host bridge \[0600\]: /u);
+    expect(plain.stdout).toContain('IOMMU group: ');
+    expect(plain.stdout).not.toContain('peer-to-peer');
   });
 
   test('nothing is left behind when the input is bad', async () => {

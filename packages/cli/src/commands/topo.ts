@@ -22,6 +22,10 @@ export function topoCommand(done: (exitCode: number) => void): Command {
     .option('--lenient', 'leave out lines that cannot be read')
     .option('--svg <file>', 'write a picture')
     .option('--html <file>', 'write a page that shows the path and the reason of each pair')
+    .option(
+      '--write-lspci <file>',
+      'write the machine as lspci -nnDvvvxxxx prints it; - is stdout, and nothing else then',
+    )
     .option('--json', 'print one JSON document')
     .option('-v, --verbose', 'every function, group, warning and unknown on a line of its own')
     .addHelpText('after', EXIT_CODES)
