@@ -95,7 +95,7 @@ class RouteBuilder {
     this.#redirected = redirect && !egress;
     this.#redirectedTo = [];
     if (this.#redirected) return;
-    if (!redirect) this.#claimBars(at, EVERYWHERE);
+    if (!redirect || !this.#registers.egressDenied(at, at)) this.#claimBars(at, EVERYWHERE);
     const above = this.#tree.above(at);
     if (above === null) return;
     for (const beside of this.#tree.below(above)) {
