@@ -41,6 +41,7 @@ export class FunctionView {
     const { pcieType, acs, description, isVirtualFunction } = this.fn;
     const hasIds = isVirtualFunction || (description.vendor !== null && description.device !== null);
     if (!hasIds || description.class === null) return 0;
+    if (description.config !== undefined) return Math.min(description.config.known, this.bytes.length);
     if (pcieType === 'unknown') return HEADER_SIZE;
     return pcieType !== null && acs === 'unknown' ? CONVENTIONAL_SIZE : this.bytes.length;
   }

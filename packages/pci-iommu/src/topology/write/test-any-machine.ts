@@ -68,6 +68,9 @@ const facts = fc.record(
     command: fc.nat(0x7),
     numaNode: fc.nat(7),
     name: fc.constant('label'),
+    msi: fc.constant({ vectors: 4, wide: true, maskable: false }),
+    pri: fc.nat(1024),
+    pasid: fc.nat(20),
   },
   { requiredKeys: [] },
 );

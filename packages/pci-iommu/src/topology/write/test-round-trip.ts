@@ -1,19 +1,18 @@
 import {
+  configBytesOf,
+  describeConfig,
   type FunctionDescription,
   type MachineDescription,
   readMachine,
   stringifyLspci,
   Topology,
+  type TopologyFunction,
 } from '../../index.ts';
 
 /** A fact of a description that the text of `lspci` has no words for, and what is read in its place. */
 interface Loss {
   readonly what: string;
-  readonly read: (
-    fn: FunctionDescription,
-    machine: MachineDescription,
-    hex: boolean,
-  ) => Readonly<Record<string, unknown>>;
+  readonly read: (fn: FunctionDescription, built: TopologyFunction, hex: boolean) => Readonly<Record<string, unknown>>;
 }
 
 /** Everything that is lost between a machine and its text, with or without bytes. */
@@ -21,12 +20,12 @@ export const LOSSES: readonly Loss[] = [
   { what: 'labels and parents', read: () => ({ name: undefined, parent: undefined }) },
   {
     what: 'command bits without a word in the reader, and whether they were told at all',
-    read: ({ command = 0x6 }, _machine, hex) => ({ command: hex ? command : command & 0x407 }),
+    read: ({ command = 0x6 }, _built, hex) => ({ command: hex ? command : command & 0x407 }),
   },
   {
     what: 'the multi-function bit, without bytes',
-    read: (fn, machine, hex) => ({
-      multifunction: hex && knownBytes(fn) > 0 ? isMultifunction(fn, machine) : undefined,
+    read: (fn, built, hex) => ({
+      multifunction: hex && knownBytes(fn) > 0 ? built.multifunction : undefined,
     }),
   },
   {
@@ -65,7 +64,17 @@ export const LOSSES: readonly Loss[] = [
       })),
     }),
   },
-  { what: 'bytes of configuration space: see writeAndRead', read: () => ({ config: undefined }) },
+  {
+    what: 'capabilities that the reader has no fields for; with bytes, they are in the bytes',
+    read: (fn, built, hex) => ({
+      msi: undefined,
+      msix: undefined,
+      pri: undefined,
+      pasid: undefined,
+      resizableBars: undefined,
+      config: hex ? configAsWritten(built) : undefined,
+    }),
+  },
   { what: 'mappability of BARs', read: () => ({ nonMappableBars: undefined }) },
 ];
 
@@ -89,22 +98,27 @@ function isOpen({ kind, pcieType, acs, acsListed }: FunctionDescription): boolea
   return acs === 'unknown' && acsListed !== true && !isConventional(kind, pcieType);
 }
 
-function knownBytes({ kind, vendor, device, class: code }: FunctionDescription): number {
-  return (kind === 'vf' || (vendor !== null && device !== null)) && code !== null ? 1 : 0;
+function configAsWritten(built: TopologyFunction): unknown {
+  const bytes = configBytesOf(built);
+  const size = Math.min(knownBytes(built.description), bytes.length);
+  return size === 0 ? undefined : describeConfig(bytes.subarray(0, size));
 }
 
-function isMultifunction(fn: FunctionDescription, machine: MachineDescription): boolean {
-  return new Topology(machine).function(fn.bdf).multifunction;
+function knownBytes(fn: FunctionDescription): number {
+  const { kind, pcieType, vendor, device, class: code, acs, config } = fn;
+  if ((kind !== 'vf' && (vendor === null || device === null)) || code === null) return 0;
+  if (config !== undefined) return config.known;
+  if (isUnknown(kind, pcieType)) return 64;
+  return acs === 'unknown' ? 256 : 4096;
 }
 
 /** The functions of a machine as they are read back. */
 export function functionsAsRead(machine: MachineDescription, hex: boolean): readonly unknown[] {
-  return new Topology(machine).functions.map(({ description }) => {
-    const read = LOSSES.reduce<object>(
-      (known, loss) => ({ ...known, ...loss.read(description, machine, hex) }),
-      description,
+  return new Topology(machine).functions.map((built) => {
+    const { description } = built;
+    return clean(
+      LOSSES.reduce<object>((known, loss) => ({ ...known, ...loss.read(description, built, hex) }), description),
     );
-    return clean(read);
   });
 }
 
@@ -113,15 +127,10 @@ export function clean<T extends object>(value: T): T {
   return JSON.parse(JSON.stringify(value)) as T;
 }
 
-/**
- * Writes a machine and reads it again, told what no listing tells. The bytes of configuration space, which a listing with hex
- * adds to the facts, are left out: they are those of the facts.
- */
+/** Writes a machine and reads it again, told what no listing tells. */
 export function writeAndRead(machine: MachineDescription, hex: boolean) {
   const text = stringifyLspci(new Topology(machine), { hex });
-  const reading = readMachine(text, { name: machine.name, title: machine.title, cpu: machine.cpu });
-  const functions = reading.description.functions.map(({ config: _, ...fn }) => fn);
-  return { text, reading: { ...reading, description: { ...reading.description, functions } } };
+  return { text, reading: readMachine(text, { name: machine.name, title: machine.title, cpu: machine.cpu }) };
 }
 
 /** Root buses in ascending order. */
