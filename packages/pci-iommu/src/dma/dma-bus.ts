@@ -1,6 +1,7 @@
 import type { Machine } from '@dmabuf-emu/shm';
 import type { DeviceTlb } from '../iommu/ats/device-tlb.ts';
 import type { PageFaultGroup, PageResponse } from '../iommu/pri/page-fault-handler.ts';
+import type { FaultRing } from '../iommu/faults/fault-ring.ts';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
 import type { InterruptController } from '../interrupts/index.ts';
 import type { PatternTable } from '../memory/pattern.ts';
@@ -37,6 +38,8 @@ export interface DmaBus {
   deviceTlbOf(fn: TopologyFunction): DeviceTlb | null;
   /** A function asks for pages; `null` when it does not do that. */
   requestPages(fn: TopologyFunction, group: PageFaultGroup): PageResponse | null;
+  /** The fault recording registers of the IOMMU that a function is behind. */
+  faultRingOf(fn: TopologyFunction): FaultRing;
   /** The domain that lets nothing pass. */
   blockedDomain(): IommuDomain;
   /** The device control register of a function. */

@@ -1,6 +1,7 @@
 import { Access, AerBit } from '../config-space/index.ts';
 import type { DeviceTlb } from '../iommu/ats/device-tlb.ts';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
+import type { HardwareFault } from '../iommu/faults/fault-ring.ts';
 import { entryFrame } from '../iommu/table-entry.ts';
 import { IommuProt } from '../iommu/prot.ts';
 import { MESSAGE_BYTES, MESSAGE_WINDOW } from '../interrupts/message-window.ts';
@@ -176,14 +177,13 @@ export class Resolver {
     const domain = this.#attached();
     if (this.#packet.translated === true && domain.type !== 'identity') {
       if (this.#bus.trustsTranslated(this.#fn)) return this.#physical(address, address, length, 'direct');
-      return this.#fail('iommu-fault', address, length, 'translated request of a device without ATS');
+      return this.#refusedByIommu(domain, 'translated', address, length, 'translated request of a device without ATS');
     }
     const tlb = this.#packet.requesterId === undefined && domain.isPaging ? this.#bus.deviceTlbOf(this.#fn) : null;
     if (tlb !== null) return this.#selfTranslated(tlb, domain, address, length);
     switch (domain.type) {
       case 'blocked':
-        this.#fail('iommu-fault', address, length, 'blocked domain');
-        return 0;
+        return this.#refusedByIommu(domain, 'context', address, length, 'blocked domain');
       case 'identity':
         return this.#physical(address, address, length, 'direct');
       case 'dma':
@@ -286,8 +286,10 @@ export class Resolver {
 
   /** `bytes` bytes of a page with this entry. Returns bytes resolved. */
   #pageBehind(entry: number, need: number, address: number, bytes: number, length: number): number {
-    if ((entry & need) === 0)
-      return this.#fail('iommu-fault', address, length, entry === 0 ? 'not mapped' : 'permission');
+    if ((entry & need) === 0) {
+      const reason = entry === 0 ? 'not mapped' : 'permission';
+      return this.#refusedByIommu(this.#domain!, this.#write ? 'write' : 'read', address, length, reason);
+    }
     const { memory, checks } = this.#bus;
     const { walk } = this;
     const frame = entryFrame(entry);
@@ -301,6 +303,16 @@ export class Resolver {
     memory.resolveFrames(walk.runs, frame, offset, bytes, this.#write);
     walk.expect(region);
     return bytes;
+  }
+
+  /** The IOMMU notes what it does not let pass, and the domain's owner hears of it. */
+  #refusedByIommu(domain: IommuDomain, fault: HardwareFault, address: number, length: number, reason: string): 0 {
+    this.#fail('iommu-fault', address, length, reason);
+    const requesterId = this.#packet.requesterId ?? this.#fn.requesterId;
+    const page = pageNumber(address) * PAGE_SIZE;
+    this.#bus.faultRingOf(this.#fn).record({ requesterId, address: page, write: this.#write, fault });
+    domain.reportFault(this.#fn.index, address, this.#write);
+    return 0;
   }
 
   /** Bytes at a physical address, whatever is there. Returns bytes resolved. */

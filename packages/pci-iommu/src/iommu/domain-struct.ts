@@ -45,8 +45,9 @@ export const DomainStruct = struct('iommu_domain', {
   /** Functions attached, and those of them that cache translations. */
   devices: i32(),
   ats: i32(),
-  /** Number of the code that makes pages present; 0 for none. */
+  /** Numbers of the code that makes pages present, and of that which is told of faults; 0 for none. */
   pageFaultHandler: i32(),
+  faultHandler: i32(),
   /** Function that the domain was made for, plus one; 0 for none. */
   owner: i32(),
 });

@@ -32,3 +32,11 @@ export {
   type PageResponse,
 } from './pri/page-fault-handler.ts';
 export { PAGE_REQUEST_RECORDS, PageRequestQueue } from './pri/page-request-queue.ts';
+export { installFaultHandler, type IommuFault, type IommuFaultHandler } from './faults/fault-handler.ts';
+export {
+  FAULT_REGISTERS,
+  FaultRing,
+  HARDWARE_FAULTS,
+  type HardwareFault,
+  type HardwareFaultRecord,
+} from './faults/fault-ring.ts';

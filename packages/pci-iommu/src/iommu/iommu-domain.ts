@@ -7,6 +7,7 @@ import { DomainGeometry, IOVA_APERTURE_END } from './domain-geometry.ts';
 import { createDomain, type DomainOptions, freeDomain } from './domain-lifetime.ts';
 import { DomainMapper } from './domain-mapper.ts';
 import { DOMAIN_TYPES, DomainStruct, type DomainType, isDmaType } from './domain-struct.ts';
+import { faultHandlerId, reportFault } from './faults/fault-handler.ts';
 import { FlushQueue } from './flush-queue.ts';
 import { Iotlb, type IotlbStats } from './iotlb.ts';
 import type { IotlbGather } from './iotlb-gather.ts';
@@ -304,6 +305,18 @@ export class IommuDomain {
   onPageFault(handler: string | null): void {
     const id = handler === null ? 0 : pageFaultHandlerId(this.machine, handler);
     DomainStruct.pageFaultHandler.store(this.machine.mem, this.#p, id);
+  }
+
+  /** Has the handler of that name (see `installFaultHandler`) told of faults, or, with `null`, nobody. @kernel iommu_set_fault_handler */
+  onFault(handler: string | null): void {
+    const id = handler === null ? 0 : faultHandlerId(this.machine, handler);
+    DomainStruct.faultHandler.store(this.machine.mem, this.#p, id);
+  }
+
+  /** A function's access was refused. @throws UsageError when the calling thread has not registered the handler @kernel report_iommu_fault */
+  reportFault(fn: number, iova: number, write: boolean): void {
+    const id = DomainStruct.faultHandler.load(this.machine.mem, this.#p);
+    if (id !== 0) reportFault(this.machine, id, { domain: this.ref, fn, iova, write });
   }
 
   /** Compares counters with tables, for checks on a quiet machine. Returns what is wrong. */

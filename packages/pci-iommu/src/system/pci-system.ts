@@ -6,6 +6,7 @@ import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
 import { acsStateOf, type IommuGroup, iommuGroups, type KernelAcs } from '../groups/index.ts';
 import {
   DeviceTlb,
+  FaultRing,
   type DomainOptions,
   installFlushTimer,
   installTrimTimers,
@@ -73,6 +74,7 @@ export class PciSystem implements DmaBus {
   readonly #routeEpoch: number;
   readonly #deviceTlbs: DeviceTlb[] = [];
   readonly #pageRequests: PageRequestQueue[] = [];
+  readonly #faultRings: FaultRing[] = [];
   readonly #states: number;
   #groups: readonly IommuGroup[] | null = null;
   #groupByFunction: Map<TopologyFunction, IommuGroup> | null = null;
@@ -245,6 +247,15 @@ export class PciSystem implements DmaBus {
   /** Where the IOMMU of a host bridge notes the pages that functions below ask for. */
   pageRequests(bridge: HostBridge): PageRequestQueue {
     return (this.#pageRequests[bridge.index] ??= new PageRequestQueue(this.machine, bridge.index));
+  }
+
+  /** The fault recording registers of the IOMMU of a host bridge. */
+  faultRing(bridge: HostBridge): FaultRing {
+    return (this.#faultRings[bridge.index] ??= new FaultRing(this.machine, bridge.index));
+  }
+
+  faultRingOf(fn: TopologyFunction): FaultRing {
+    return this.faultRing(fn.hostBridge);
   }
 
   requestPages(fn: TopologyFunction, group: PageFaultGroup): PageResponse | null {
