@@ -9,24 +9,29 @@ const BLOCK_GAP = 16;
 const COLUMN_HEIGHT = 2000;
 /** More rows and columns than that are no picture any more. */
 export const MAX_HEAT_DEVICES = 64;
+/** Rank of a block without devices: behind all others. */
+const NO_DEVICE = 0xff;
 const FEW_DEVICES = 20;
 const LARGE_CELL = { width: 52, height: 30 };
 const SMALL_CELL = { width: 22, height: 20 };
-export const LABEL_WIDTH = 64;
+const LABEL_WIDTH = 64;
+/** Room for the caption and the labels of columns, which may stand upright. */
+const LABEL_HEIGHT = 84;
 export const LEGEND_HEIGHT = 166;
 /** Room for the legend. */
-const MIN_MAP_WIDTH = 330;
+const MIN_MAP_WIDTH = 370;
 
-/** The shapes of a machine's picture: blocks of host bridges at the left, the map of answers at the right. */
+/** The shapes of a machine's picture: the map of answers at the left, blocks of host bridges beside it. */
 export function layout(view: MachineView, table: P2pTable): Scene {
   const { topology } = view;
   const labels = new Map(table.devices.map(({ fn, label }) => [fn, label]));
-  const blocks = inColumns(topology.hostBridges.map((bridge) => placeBlock(topology, bridge, labels)));
-  const right = Math.max(0, ...blocks.map(({ block }) => block.x + block.width));
-  const heatMap = placeHeatMap(table, right + MARGIN, TITLE_HEIGHT);
+  const heatMap = placeHeatMap(table, MARGIN, TITLE_HEIGHT);
+  const placed = topology.hostBridges.map((bridge) => placeBlock(topology, bridge, labels));
+  const blocks = inColumns(placed, heatMap.x + heatMap.width + MARGIN);
+  const right = Math.max(heatMap.x + heatMap.width, ...blocks.map(({ block }) => block.x + block.width));
   const below = Math.max(heatMap.y + heatMap.height, ...blocks.map(({ block }) => block.y + block.height));
   return {
-    width: heatMap.x + heatMap.width + MARGIN,
+    width: right + MARGIN,
     height: below + MARGIN,
     blocks: blocks.map(({ block }) => block),
     frames: blocks.flatMap(({ frames }) => frames),
@@ -36,14 +41,17 @@ export function layout(view: MachineView, table: P2pTable): Scene {
   };
 }
 
-/** Blocks below each other, narrow ones first, in further columns where one becomes too high or where they get much wider. */
-function inColumns(placed: readonly PlacedBlock[]): readonly PlacedBlock[] {
-  let x = MARGIN;
+/**
+ * Blocks below each other: narrow ones first, those that nobody asks about last; in further columns where one becomes too high
+ * or where they get much wider.
+ */
+function inColumns(placed: readonly PlacedBlock[], left: number): readonly PlacedBlock[] {
+  let x = left;
   let y = TITLE_HEIGHT;
-  let right = MARGIN;
+  let right = left;
   let narrowest = 0;
   return placed
-    .toSorted((a, b) => a.depth - b.depth)
+    .toSorted((a, b) => rank(a) - rank(b))
     .map((each) => {
       const { width, height } = each.block;
       const wider = each.depth > narrowest + 1;
@@ -57,6 +65,10 @@ function inColumns(placed: readonly PlacedBlock[]): readonly PlacedBlock[] {
       y += height + BLOCK_GAP;
       return moved;
     });
+}
+
+function rank({ depth, boxes }: PlacedBlock): number {
+  return boxes.some(({ kind }) => kind === 'device') ? depth : NO_DEVICE;
 }
 
 function moveBlock({ depth, block, frames, boxes, edges }: PlacedBlock, dx: number, dy: number): PlacedBlock {
@@ -78,7 +90,7 @@ function placeHeatMap(table: P2pTable, x: number, y: number): HeatMap {
   const devices = table.devices.slice(0, MAX_HEAT_DEVICES);
   const cell = devices.length <= FEW_DEVICES ? LARGE_CELL : SMALL_CELL;
   const originX = x + LABEL_WIDTH;
-  const originY = y + LABEL_WIDTH;
+  const originY = y + LABEL_HEIGHT;
   const cells = devices.flatMap((_, row) =>
     devices.map((_device, column): HeatCell => ({
       row,
@@ -92,7 +104,7 @@ function placeHeatMap(table: P2pTable, x: number, y: number): HeatMap {
     x,
     y,
     width: Math.max(MIN_MAP_WIDTH, LABEL_WIDTH + devices.length * cell.width),
-    height: LABEL_WIDTH + devices.length * cell.height + LEGEND_HEIGHT,
+    height: LABEL_HEIGHT + devices.length * cell.height + LEGEND_HEIGHT,
     devices,
     cells,
     cellWidth: cell.width,

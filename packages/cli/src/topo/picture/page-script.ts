@@ -28,7 +28,11 @@ export const PAGE_SCRIPT = `'use strict';
   function light(path) {
     const on = new Set(path);
     for (const box of all('[data-bdf]')) box.classList.toggle('lit', on.has(box.dataset.bdf));
-    for (const edge of all('[data-edge]')) edge.classList.toggle('lit', on.has(edge.dataset.edge) && on.has(edge.dataset.lead));
+    for (const edge of all('[data-edge]')) {
+      const lit = on.has(edge.dataset.edge) && on.has(edge.dataset.lead);
+      edge.classList.toggle('lit', lit);
+      if (lit) edge.parentNode.append(edge);
+    }
   }
 
   function show(from, to) {
