@@ -78,7 +78,7 @@ describe('usage', () => {
     [['topo', 'genoa-4gpu', '--devices', 'gpus'], /--devices: expected gpu, nic,/u],
     [['topo', 'genoa-4gpu', '--from', 'gpu0'], /expected --from and --to, both or none/u],
     [['topo', 'genoa-4gpu', '--from', 'gpu0', '--to', '98:00.0'], /--to: no function 0000:98:00\.0 in machine/u],
-    [['topo', 'genoa-4gpu', '--from', 'x', '--to', 'gpu0'], /--from: expected a PCI function such as/u],
+    [['topo', 'genoa-4gpu', '--from', 'x', '--to', 'gpu0'], /--from: expected a function such as .* got "x"/u],
     [['topo', 'genoa-4gpu', '--acs-override', '00:01.1'], /--acs-override: expected BDF=on, .* got "00:01\.1"/u],
     [['topo', 'genoa-4gpu', '--acs-override', 'x=on'], /--acs-override: expected BDF=on/u],
     [['topo', 'genoa-4gpu', '--acs-override', '98:00.0=on'], /--acs-override: no function 0000:98:00\.0/u],

@@ -98,8 +98,10 @@ describe('with a list', () => {
   });
 });
 
-test('a function by name or address', () => {
+test('a function by label, name or address', () => {
+  expect(functionOf(genoa, '--from', 'NIC5').bdf).toBe('0000:82:00.1');
+  expect(functionOf(genoa, '--from', 'nvme0').bdf).toBe('0000:02:00.0');
   expect(functionOf(genoa, '--from', 'nic1').bdf).toBe('0000:21:00.1');
   expect(functionOf(genoa, '--from', '21:00.1').bdf).toBe('0000:21:00.1');
-  expect(() => functionOf(genoa, '--from', 'nic99')).toThrow(/--from: expected a PCI function/u);
+  expect(() => functionOf(genoa, '--from', 'nic99')).toThrow(/--from: expected a function such as .* got "nic99"/u);
 });

@@ -48,24 +48,28 @@ function named(topology: Topology, part: string): readonly TopologyFunction[] {
   if (part === 'all') return topology.functions.filter((fn) => isEndpoint(fn));
   const category = CATEGORIES.find((name) => name === part.toLowerCase());
   if (category !== undefined) return topology.functions.filter((fn) => categoryOf(fn) === category);
-  const own = topology.functions.find((fn) => fn.description.name !== undefined && fn.description.name === part);
+  const own = byName(topology, part);
   if (own !== undefined) return [own];
   if (tryParseBdf(part) === undefined) {
+    const kinds = `${CATEGORIES.join(', ')}, all`;
     throw new UsageError(
-      `--devices: expected ${CATEGORIES.join(', ')}, all or functions such as 0000:41:00.0, got ${JSON.stringify(part)}`,
+      `--devices: expected ${kinds} or functions such as 0000:41:00.0 or gpu0, got ${JSON.stringify(part)}`,
     );
   }
   return [functionOf(topology, '--devices', part)];
 }
 
 /**
- * The function that an option names, by its address or by the name that the description gives it.
+ * The function that an option names: by its address, by the label that tables give it, or by the name in its description.
  *
  * @throws UsageError naming the option
  */
 export function functionOf(topology: Topology, option: string, text: string): TopologyFunction {
-  const own = topology.functions.find((fn) => fn.description.name === text);
+  const own = byName(topology, text);
   if (own !== undefined) return own;
+  if (tryParseBdf(text) === undefined) {
+    throw new UsageError(`${option}: expected a function such as 0000:41:00.0 or gpu0, got ${JSON.stringify(text)}`);
+  }
   try {
     return topology.function(text);
   } catch (error) {
@@ -73,17 +77,36 @@ export function functionOf(topology: Topology, option: string, text: string): To
   }
 }
 
+function byName(topology: Topology, text: string): TopologyFunction | undefined {
+  const described = topology.functions.find((fn) => fn.description.name === text);
+  if (described !== undefined) return described;
+  const wanted = text.toUpperCase();
+  return [...numbered(topology).labels].find(([, label]) => label === wanted)?.[0];
+}
+
 /**
  * Functions with their labels: the description's own names, else numbers within a category, which are the same whatever else
  * is asked about. Functions without a category are numbered among themselves.
  */
 export function labelled(topology: Topology, functions: readonly TopologyFunction[]): readonly ChosenDevice[] {
+  const { labels, next } = numbered(topology);
+  return functions.map((fn) => ({ fn, category: categoryOf(fn), label: labels.get(fn) ?? next('DEV') }));
+}
+
+interface Numbered {
+  readonly labels: ReadonlyMap<TopologyFunction, string>;
+  /** The next free label with a prefix. */
+  readonly next: (prefix: string) => string;
+}
+
+/** The labels of a machine; virtual functions are numbered after all others. */
+function numbered(topology: Topology): Numbered {
   const taken = new Set(topology.functions.flatMap((fn) => ownLabel(fn) ?? []));
-  const next = new Map<string, number>();
-  const number = (prefix: string): string => {
-    let at = next.get(prefix) ?? 0;
+  const counts = new Map<string, number>();
+  const next = (prefix: string): string => {
+    let at = counts.get(prefix) ?? 0;
     while (taken.has(`${prefix}${at}`)) at++;
-    next.set(prefix, at + 1);
+    counts.set(prefix, at + 1);
     return `${prefix}${at}`;
   };
   const physical = topology.functions.filter((fn) => !fn.isVirtualFunction);
@@ -91,10 +114,10 @@ export function labelled(topology: Topology, functions: readonly TopologyFunctio
   const labels = new Map<TopologyFunction, string>();
   for (const fn of [...physical, ...virtual]) {
     const category = categoryOf(fn);
-    const label = ownLabel(fn) ?? (category === null ? undefined : number(PREFIX[category]));
+    const label = ownLabel(fn) ?? (category === null ? undefined : next(PREFIX[category]));
     if (label !== undefined) labels.set(fn, label);
   }
-  return functions.map((fn) => ({ fn, category: categoryOf(fn), label: labels.get(fn) ?? number('DEV') }));
+  return { labels, next };
 }
 
 function ownLabel(fn: TopologyFunction): string | undefined {

@@ -1,17 +1,30 @@
 import type { Style } from '@dmabuf-emu/stress';
 import type { Unknown } from '@dmabuf-emu/pci-iommu';
 import type { MachineView } from '../machine-view.ts';
-import { plural, printable } from '../printable.ts';
+import { plural, printable, wrapped } from '../printable.ts';
 
 const MARGIN = 10;
 const MAX_NAMED = 3;
 
-/** What was read, for which setup, and what is not known. @param all - with every warning and unknown, not only counts */
-export function summaryText(view: MachineView, setupText: string, all: boolean, style: Style): readonly string[] {
+/**
+ * What was read, for which setup, and what is not known.
+ *
+ * @param all - with every warning and unknown, not only counts
+ * @param width - of the terminal
+ */
+export function summaryText(
+  view: MachineView,
+  setupText: string,
+  all: boolean,
+  width: number,
+  style: Style,
+): readonly string[] {
   const { description, source } = view.reading;
   const title = description.title === description.name ? '' : `  ${printable(description.title)}`;
   const row = (head: string, lines: readonly string[], paint = (text: string) => text): readonly string[] =>
-    lines.map((line, i) => style.bold((i === 0 ? head : '').padEnd(MARGIN)) + paint(line));
+    lines
+      .flatMap((line) => wrapped(line, width - MARGIN, '  '))
+      .map((line, i) => style.bold((i === 0 ? head : '').padEnd(MARGIN)) + paint(line));
   return [
     style.bold(`dmabuf-emu topo: ${printable(description.name)}`) + title,
     '',

@@ -24,8 +24,8 @@ export interface TextContent {
 
 /** A machine as text for people. */
 export function wholeText(content: TextContent): string {
-  const { view, setupText, all, style } = content;
-  const sections = [summaryText(view, setupText, all, style), ...parts(content)];
+  const { view, setupText, all, width, style } = content;
+  const sections = [summaryText(view, setupText, all, width, style), ...parts(content)];
   return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
 }
 
