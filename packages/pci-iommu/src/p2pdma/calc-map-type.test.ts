@@ -49,6 +49,13 @@ describe('map type and distance between two functions (drivers §15.3)', () => {
     expect(verdict({ acs, cpu: INTEL }, provider, client)).toEqual(intel);
   });
 
+  test.each([
+    ['C', 'a bridge on the list, flagged for its own bridge only', 'THRU_HOST_BRIDGE'],
+    ['D', 'both bridges on the list, one flagged so', 'NOT_SUPPORTED'],
+  ] as const)('A0 -> %s with %s, distance 6', (client, _name, type) => {
+    expect(verdict({ cpu: INTEL, roots: [0x3c00, 0x2030] }, 'A0', client)).toEqual([type, 6]);
+  });
+
   test.each<[string, number, boolean]>([
     ['request redirect', 0x04, true],
     ['completion redirect', 0x08, true],
