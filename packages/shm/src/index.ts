@@ -11,6 +11,7 @@ export {
   atomicStore,
   atomicSub,
 } from './arena/atomics.ts';
+export { atomicAdd64, atomicCas64, atomicExchange64 } from './arena/atomics64.ts';
 export { Field, F64Field, I32Field, LockField, WordsField } from './arena/field.ts';
 export {
   completion,

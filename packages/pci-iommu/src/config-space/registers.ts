@@ -177,6 +177,7 @@ export const AerBit = {
   UNSUPPORTED_REQUEST: 0x0010_0000,
   COMPLETION_TIMEOUT: 0x4000,
   ACS_VIOLATION: 0x0020_0000,
+  ATOMIC_EGRESS_BLOCKED: 0x0100_0000,
 } as const;
 
 /** Type bits of a memory or I/O BAR. @kernel PCI_BASE_ADDRESS_* */
@@ -192,3 +193,11 @@ export const CONFIG_BYTES_CONVENTIONAL = 256;
 /** Where capability lists may begin: behind the header, and in the extended part. */
 export const CAPABILITIES_AT = 0x40;
 export const EXTENDED_AT = 0x100;
+
+/** Offsets of the second device registers, and what they say of AtomicOps. @kernel PCI_EXP_DEVCAP2, PCI_EXP_DEVCTL2 */
+export const EXP_DEVCAP2 = 36;
+export const EXP_DEVCTL2 = 40;
+/** @kernel PCI_EXP_DEVCAP2_ATOMIC_* */
+export const AtomicCap = { ROUTE: 0x40, COMPLETER_32: 0x80, COMPLETER_64: 0x100 } as const;
+/** @kernel PCI_EXP_DEVCTL2_ATOMIC_* */
+export const AtomicControl = { REQUESTER: 0x40, EGRESS_BLOCK: 0x80 } as const;

@@ -42,8 +42,8 @@ export interface DmaBus {
   faultRingOf(fn: TopologyFunction): FaultRing;
   /** The domain that lets nothing pass. */
   blockedDomain(): IommuDomain;
-  /** The device control register of a function. */
-  deviceControlOf(fn: TopologyFunction): number;
+  /** 32 bits of a function's PCI Express capability, by offset in it; 0 without one. */
+  expressRegister(fn: TopologyFunction, offset: number): number;
   /** Whether the root complex takes addresses that a function translated by itself. */
   trustsTranslated(fn: TopologyFunction): boolean;
   /** Notes an uncorrectable error in a function's AER registers. */

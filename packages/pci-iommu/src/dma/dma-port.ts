@@ -3,6 +3,7 @@ import { compareRuns, fillRuns, gatherRuns, readRuns, scatterRuns, writeRuns } f
 import { isMessageAddress } from '../interrupts/message-window.ts';
 import type { PatternMismatch, PatternRange } from '../memory/pattern.ts';
 import type { TopologyFunction } from '../topology/index.ts';
+import { AtomicOps } from './atomic-ops.ts';
 import type { DmaBus } from './dma-bus.ts';
 import { DmaFault, type FaultRecord } from './fault-record.ts';
 import type { PacketKind } from './packet.ts';
@@ -38,6 +39,8 @@ export class DmaPort {
   fault: FaultRecord | null = null;
   /** Accesses by lists of addresses. */
   readonly sg: ScatterGather;
+  /** Reading, changing and writing as one. */
+  readonly atomics: AtomicOps;
   /** Writes that are on their way. */
   readonly posted: PostedWrites;
   readonly #bus: DmaBus;
@@ -57,6 +60,7 @@ export class DmaPort {
     this.#traceRead = bus.machine.trace.name('dma.read');
     this.#traceWrite = bus.machine.trace.name('dma.write');
     this.sg = new ScatterGather(this);
+    this.atomics = new AtomicOps((address, bytes, change) => this.#modify(address, bytes, change));
     this.posted = posted ?? new PostedWrites();
   }
 
@@ -251,6 +255,19 @@ export class DmaPort {
     return got;
   }
 
+  #modify<T>(address: number, bytes: 4 | 8, change: (mem: Mem, word: number) => T): T {
+    checkAligned(address, bytes);
+    this.#enter();
+    const arrives = this.#resolver.resolveAtomic(address, bytes);
+    this.fault = this.#resolver.fault;
+    this.#trace(true, arrives ? bytes : 0);
+    this.#all(0);
+    syncPoint('dma.atomic');
+    const old = change(this.#mem, this.#resolver.runs.at(0) / WORD_BYTES);
+    this.#resolver.recheck();
+    return old;
+  }
+
   /** Interrupts. Returns the bytes written. */
   #message(address: number, bytes: Uint8Array): number {
     this.#enter();
@@ -313,7 +330,7 @@ function bytesOf(word: number): Uint8Array {
   return bytes;
 }
 
-function checkAligned(address: number): void {
-  if (address % WORD_BYTES === 0) return;
-  throw new KernelError('EINVAL', 'dma', `0x${address.toString(16)} is not a multiple of ${WORD_BYTES}`);
+function checkAligned(address: number, bytes = WORD_BYTES): void {
+  if (address % bytes === 0) return;
+  throw new KernelError('EINVAL', 'dma', `0x${address.toString(16)} is not a multiple of ${bytes}`);
 }

@@ -1,3 +1,4 @@
+export { AtomicOps } from './atomic-ops.ts';
 export type { DmaBus } from './dma-bus.ts';
 export { type Difference, DmaPort } from './dma-port.ts';
 export { FaultLog } from './fault-log.ts';

@@ -1,4 +1,5 @@
-import { Access, AerBit } from '../config-space/index.ts';
+import { KernelError } from '@dmabuf-emu/shm';
+import { Access, AerBit, EXP_DEVCTL } from '../config-space/index.ts';
 import type { DeviceTlb } from '../iommu/ats/device-tlb.ts';
 import type { IommuDomain } from '../iommu/iommu-domain.ts';
 import type { HardwareFault } from '../iommu/faults/fault-ring.ts';
@@ -10,6 +11,7 @@ import type { BarRange, MemoryRegion } from '../memory/memory-region.ts';
 import { PAGE_SIZE, pageNumber, pageOffset } from '../memory/page.ts';
 import type { RunList } from '../memory/run-list.ts';
 import type { TopologyFunction } from '../topology/index.ts';
+import { atomicRefusal, mayRequestAtomics } from './atomic-way.ts';
 import type { DmaBus, Route } from './dma-bus.ts';
 import { type FaultKind, type FaultRecord } from './fault-record.ts';
 import { MmioCheck } from './mmio-check.ts';
@@ -42,6 +44,8 @@ export class Resolver {
   #domain: IommuDomain | null = null;
   #flushes = 0;
 
+  /** The function whose BAR an access reached last. */
+  #target: TopologyFunction | null = null;
   /** Bytes of this access that somebody watches. */
   #watched: { readonly paddr: number; readonly bytes: number } | null = null;
 
@@ -98,6 +102,22 @@ export class Resolver {
     return walk.runs.total;
   }
 
+  /**
+   * Leaves in {@link runs} the naturally aligned bytes of an AtomicOp, which must be readable and writable; {@link fault}
+   * tells why not. @throws KernelError ENOMEM, EOPNOTSUPP when the function may not request AtomicOps
+   */
+  resolveAtomic(address: number, bytes: 4 | 8): boolean {
+    if (!mayRequestAtomics(this.#bus, this.#fn))
+      throw new KernelError('EOPNOTSUPP', 'dma_atomic', `${this.#fn.bdf} may not request AtomicOps`);
+    this.#target = null;
+    if (this.resolve(address, bytes, false) < bytes || this.resolve(address, bytes, true) < bytes) return false;
+    const refusal = atomicRefusal(this.#bus, this.#fn, this.#target, bytes);
+    if (refusal === null) return true;
+    this.#bus.reportError(refusal.by, refusal.aer);
+    this.#fail('aer-ur', address, bytes, refusal.reason);
+    return false;
+  }
+
   /** Whether a write in the message window arrives at the root complex as an interrupt; {@link fault} tells why not. */
   resolveMessage(address: number, length: number): boolean {
     this.fault = null;
@@ -133,7 +153,7 @@ export class Resolver {
   /** What was found of a packet that failed is not moved. */
   #dropPartialPacket(address: number): void {
     const { runs } = this.walk;
-    const control = this.#bus.deviceControlOf(this.#fn);
+    const control = this.#bus.expressRegister(this.#fn, EXP_DEVCTL);
     const packetBytes = this.#write ? payloadBytes(control) : readRequestBytes(control);
     if ((address + runs.total) % packetBytes !== 0) runs.truncate(wholePackets(address, runs.total, packetBytes));
   }
@@ -353,6 +373,7 @@ export class Resolver {
         break;
       }
       if (!this.#answers(bar, address + done, length - done)) break;
+      this.#target = bar.fn;
       if (this.#write && this.#bus.memory.isWatched(paddr + done, bytes))
         this.#watched = { paddr: paddr + done, bytes };
       if (this.#bus.checks && bar.fn !== this.#fn) this.#mmio.add(bar, address + done, paddr + done, bytes, route);

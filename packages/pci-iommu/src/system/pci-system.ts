@@ -1,6 +1,6 @@
 import { Device, noteFileHolder } from '@dmabuf-emu/core';
 import { atomicAdd, KernelError, type Machine, UsageError } from '@dmabuf-emu/shm';
-import { CapId, EXP_DEVCTL, PciCommand } from '../config-space/index.ts';
+import { CapId, PciCommand } from '../config-space/index.ts';
 import { configSpaceAt, FunctionStruct, functionStates } from '../config-space/function-state.ts';
 import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
 import { acsStateOf, type IommuGroup, iommuGroups, type KernelAcs } from '../groups/index.ts';
@@ -230,10 +230,10 @@ export class PciSystem implements DmaBus {
     return this.domains.blocked();
   }
 
-  deviceControlOf(fn: TopologyFunction): number {
+  expressRegister(fn: TopologyFunction, offset: number): number {
     const { config } = this.functions[fn.index]!;
     const at = config.capabilityAt(CapId.EXP);
-    return at === 0 ? 0 : config.peek(at + EXP_DEVCTL, 2);
+    return at === 0 ? 0 : config.peek(at + offset, 4);
   }
 
   deviceTlbOf(fn: TopologyFunction): DeviceTlb | null {

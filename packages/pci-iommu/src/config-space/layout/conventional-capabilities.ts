@@ -5,7 +5,9 @@ import {
   AF_LENGTH,
   CapAt,
   CapId,
+  AtomicCap,
   EXP_DEVCAP,
+  EXP_DEVCAP2,
   EXP_DEVCAP_FLR,
   EXP_DEVCTL,
   EXP_DEVSTA,
@@ -34,6 +36,8 @@ const EXP_FLAGS_TYPE = 0xf0;
 const EXP_FLAGS_SLOT = 0x100;
 const ROLE_BASED_ERRORS = 0x8000;
 /** Registers of the PCI Express capability: link, slot, root, and their second parts. @kernel PCI_EXP_LNKCTL, PCI_EXP_RTCTL */
+/** This hardware does AtomicOps. */
+const ATOMIC_COMPLETER = AtomicCap.COMPLETER_32 | AtomicCap.COMPLETER_64;
 const EXP = { LNKCTL: 16, LNKSTA: 18, SLTCTL: 24, SLTSTA: 26, RTCTL: 28, RTSTA: 32, DEVCTL2: 40, LNKCTL2: 48 } as const;
 const AF_LEN = 2;
 const AF_CAP = 3;
@@ -61,9 +65,10 @@ const exp: CapabilityRules = {
   at: CapAt.EXP,
   wanted: (fn) => fn.pcieType !== null,
   length: () => EXP_LENGTH,
-  fresh: (image, at) => {
+  fresh: (image, at, fn) => {
     image.put(at + EXP_FLAGS, 2, EXP_VERSION);
     image.put(at + EXP_DEVCAP, 4, ROLE_BASED_ERRORS);
+    image.put(at + EXP_DEVCAP2, 4, ATOMIC_COMPLETER | (fn.isBridge ? AtomicCap.ROUTE : 0));
   },
   apply: (image, at, fn) => {
     if (typeof fn.pcieType === 'number') image.merge(at + EXP_FLAGS, 2, EXP_FLAGS_TYPE, fn.pcieType << 4);
