@@ -20,6 +20,20 @@ describe('Device', () => {
     expect(machine.string(vgem.nameId)).toBe('vgem');
   });
 
+  it('has DMA parameters that its driver sets, for every thread', () => {
+    using machine = testMachine();
+    const nic = Device.register(machine, { name: 'nic', kind: 'pci', dmaMask: 2 ** 32 - 1 });
+    expect(nic).toMatchObject({ coherentDmaMask: 2 ** 32 - 1, maxSegmentSize: 65_536 });
+    nic.dmaMask = 2 ** 48 - 1;
+    nic.coherentDmaMask = 2 ** 40 - 1;
+    nic.maxSegmentSize = 2 ** 31;
+    expect(Device.byRef(machine, nic.ref)).toMatchObject({
+      dmaMask: 2 ** 48 - 1,
+      coherentDmaMask: 2 ** 40 - 1,
+      maxSegmentSize: 2 ** 31,
+    });
+  });
+
   it('has a name of its own', () => {
     using machine = testMachine();
     Device.register(machine, { name: 'vgem', kind: 'platform' });

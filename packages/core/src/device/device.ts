@@ -11,12 +11,23 @@ import {
   u53,
 } from '@dmabuf-emu/shm';
 
-const DeviceStruct = struct('device', { name: i32(), kind: i32(), busIndex: i32(), next: ref(), dmaMask: u53() });
+const DeviceStruct = struct('device', {
+  name: i32(),
+  kind: i32(),
+  busIndex: i32(),
+  next: ref(),
+  dmaMask: u53(),
+  coherentDmaMask: u53(),
+  maxSegmentSize: u53(),
+});
 const D = DeviceStruct;
 
 /** Words of the list of devices: its lock, its newest entry. */
 const LOCK = 0;
 const HEAD = 1;
+
+/** @kernel dma_get_max_seg_size */
+const DEFAULT_SEGMENT_BYTES = 65_536;
 
 const KINDS = ['pci', 'platform'] as const;
 export type DeviceKind = (typeof KINDS)[number];
@@ -53,6 +64,8 @@ export class Device {
     D.kind.set(mem, p, KINDS.indexOf(kind));
     D.busIndex.set(mem, p, busIndex);
     D.dmaMask.set(mem, p, dmaMask);
+    D.coherentDmaMask.set(mem, p, dmaMask);
+    D.maxSegmentSize.set(mem, p, DEFAULT_SEGMENT_BYTES);
     spinLock(machine, list + LOCK);
     const taken = find(machine, D.name.get(mem, p));
     if (taken === 0) {
@@ -92,8 +105,31 @@ export class Device {
     return D.busIndex.get(this.machine.mem, this.#p);
   }
 
+  /** Highest address that the device can reach; 0 when none was ever set. Drivers set it before the first mapping. @kernel device.dma_mask */
   get dmaMask(): number {
     return D.dmaMask.get(this.machine.mem, this.#p);
+  }
+
+  set dmaMask(mask: number) {
+    D.dmaMask.set(this.machine.mem, this.#p, mask);
+  }
+
+  /** Highest address of memory that CPU and device share for good. @kernel device.coherent_dma_mask */
+  get coherentDmaMask(): number {
+    return D.coherentDmaMask.get(this.machine.mem, this.#p);
+  }
+
+  set coherentDmaMask(mask: number) {
+    D.coherentDmaMask.set(this.machine.mem, this.#p, mask);
+  }
+
+  /** Longest entry of a scatter table that the device takes. @kernel device_dma_parameters.max_segment_size */
+  get maxSegmentSize(): number {
+    return D.maxSegmentSize.get(this.machine.mem, this.#p);
+  }
+
+  set maxSegmentSize(bytes: number) {
+    D.maxSegmentSize.set(this.machine.mem, this.#p, bytes);
   }
 
   get #p(): number {

@@ -16,14 +16,12 @@ import { isKernelError, KernelError, orUndo } from '@dmabuf-emu/shm';
 import type { PageRun } from './page-list.ts';
 
 const SITE = 'dma_map_sgtable';
-/** Longest DMA entry that neighbours are joined into. @kernel dma_get_max_seg_size */
-const MAX_SEGMENT_BYTES = 65536;
 /** No joined entry crosses a multiple of this. @kernel dma_get_seg_boundary */
 const SEGMENT_BOUNDARY = 2 ** 32;
 
 /**
  * Maps pages of RAM for a device and fills `table` with the DMA entries. Through an IOMMU they are one range of IOVAs, in
- * which neighbours are joined up to 64 KiB; without one, and for devices that are not on PCI, each run keeps its physical
+ * which neighbours are joined up to the device's longest segment; without one, and for devices that are not on PCI, each run keeps its physical
  * address. Uses both private numbers of the table.
  *
  * @param table has room for as many entries as there are runs
@@ -37,7 +35,7 @@ export function dmaMapSgTable(table: SgTable, device: Device, runs: readonly Pag
   table.origNents = runs.length;
   table.setPrivNumber(0, 0);
   table.setPrivNumber(1, 0);
-  if (client?.iommu.isDma) mapTranslated(table, client, runs, direction);
+  if (client?.iommu.isDma) mapTranslated(table, device, client, runs, direction);
   else mapDirect(table, device, client, runs, direction);
 }
 
@@ -62,7 +60,13 @@ function clientOf(device: Device): DmaDevice | null {
 }
 
 /** @kernel iommu_dma_map_sg */
-function mapTranslated(table: SgTable, client: DmaDevice, runs: readonly PageRun[], direction: DmaDirection): void {
+function mapTranslated(
+  table: SgTable,
+  device: Device,
+  client: DmaDevice,
+  runs: readonly PageRun[],
+  direction: DmaDirection,
+): void {
   const size = runs.reduce((sum, { len }) => sum + len, 0);
   const state: DmaIovaState = { addr: 0, size: 0 };
   if (!dmaIovaTryAlloc(client, state, 0, size)) {
@@ -84,19 +88,19 @@ function mapTranslated(table: SgTable, client: DmaDevice, runs: readonly PageRun
     },
     () => (linked > 0 ? dmaIovaDestroy(client, state, linked) : dmaIovaFree(client, state)),
   );
-  fillJoined(table, state.addr, runs);
+  fillJoined(table, state.addr, runs, device.maxSegmentSize);
   table.setPrivNumber(0, state.addr);
   table.setPrivNumber(1, size);
 }
 
-/** One entry for neighbours that together are short enough. @kernel __finalise_sg */
-function fillJoined(table: SgTable, iova: number, runs: readonly PageRun[]): void {
+/** One entry for neighbours that together are short enough. @kernel __finalise_sg, dma_get_max_seg_size */
+function fillJoined(table: SgTable, iova: number, runs: readonly PageRun[], longest: number): void {
   let count = 0;
   let address = iova;
   let start = iova;
   for (const { len } of runs) {
     const joined = address + len - start;
-    if (count > 0 && address % SEGMENT_BOUNDARY !== 0 && joined <= MAX_SEGMENT_BYTES) {
+    if (count > 0 && address % SEGMENT_BOUNDARY !== 0 && joined <= longest) {
       table.setEntry(count - 1, start, joined);
     } else {
       start = address;

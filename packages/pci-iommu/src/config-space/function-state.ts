@@ -58,6 +58,8 @@ export const FunctionFlag = {
   FORCE_BOUNCE: 2,
   /** No longer tries addresses below 4 GiB first. @kernel dev_iommu.pci_32bit_workaround */
   WIDE_ADDRESSES: 4,
+  /** Attaching it to its default domain is put off until it is first used. @kernel dev_iommu.attach_deferred */
+  ATTACH_DEFERRED: 8,
 } as const;
 
 const F = FunctionStruct;

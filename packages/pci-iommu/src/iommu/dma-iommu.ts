@@ -4,6 +4,7 @@ import { undoOnFailure } from '../internal/unwind.ts';
 import { type DmaAttributes, type DmaDevice, dmaLimit } from './dma-device.ts';
 import { IotlbGather } from './iotlb-gather.ts';
 import { IommuProt } from './prot.ts';
+import { IOMMU_QUIRKS } from './quirks.ts';
 
 const FOUR_GIB = 2 ** 32;
 /** Sizes from here on have the bit set that stands for bounce buffers. @kernel DMA_IOVA_USE_SWIOTLB */
@@ -30,7 +31,7 @@ export function dmaUseIova(state: DmaIovaState): boolean {
 export function dmaIovaTryAlloc(device: DmaDevice, state: DmaIovaState, phys: number, size: number): boolean {
   state.addr = 0;
   state.size = 0;
-  if (!device.iommu.isDma) return false;
+  if (!device.attachDeferred() || !device.iommu.isDma) return false;
   if (!(size > 0 && size < SIZE_LIMIT)) {
     device.machine.diag.warn('dma_iova_try_alloc', `${device.bdf}: size ${size} must be above 0 and below 2^63`);
     return false;
@@ -113,6 +114,15 @@ export function dmaIovaDestroy(
   mappedLength: number,
   freeLength = state.size,
 ): void {
+  if (
+    mappedLength > 0 &&
+    device.iommu.flushQueue !== null &&
+    IOMMU_QUIRKS.has(device.machine, 'iommu.iovaDestroyQueued')
+  ) {
+    iommuDmaUnmap(device, state.addr, mappedLength);
+    state.size = 0;
+    return;
+  }
   if (mappedLength > 0) dmaIovaUnlink(device, state, 0, mappedLength);
   const start = granuleDown(device, state.addr);
   device.iommu.iovaFree(start, granuleUp(device, state.addr + freeLength) - start);

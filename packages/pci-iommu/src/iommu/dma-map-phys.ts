@@ -1,7 +1,15 @@
-import type { DmaDirection } from '@dmabuf-emu/core';
+import { DmaDirection } from '@dmabuf-emu/core';
 import { isKernelError } from '@dmabuf-emu/shm';
-import { DMA_MAPPING_ERROR, type DmaAttributes, type DmaDevice, dmaLimit } from './dma-device.ts';
+import {
+  DMA_MAPPING_ERROR,
+  type DmaAttributes,
+  type DmaDevice,
+  dmaLimit,
+  dmaMappingError,
+  physToDma,
+} from './dma-device.ts';
 import { dmaInfoToProt, iommuDmaMap, iommuDmaUnmap } from './dma-iommu.ts';
+import { IOMMU_QUIRKS } from './quirks.ts';
 
 /**
  * Maps a physical range for a device, translated or, without an IOMMU, at its physical address.
@@ -15,15 +23,22 @@ export function dmaMapPhys(
   direction: DmaDirection,
   attributes: DmaAttributes,
 ): number {
+  const { diag } = device.machine;
+  if (direction === DmaDirection.NONE) diag.bug('dma-direction', `${device.bdf}: a mapping needs a direction`);
+  if (device.dmaMask === 0) {
+    diag.warnOnce('dma_map_phys', `${device.bdf} has no DMA mask`);
+    return DMA_MAPPING_ERROR;
+  }
+  if (!device.attachDeferred()) return DMA_MAPPING_ERROR;
   switch (device.iommu.type) {
     case 'dma':
     case 'dma-fq':
       return mapTranslated(device, phys, size, direction, attributes);
     case 'identity':
-      return mapDirect(device, phys, size);
+      return mapDirect(device, phys, size, attributes);
     case 'blocked':
     case 'unmanaged':
-      device.machine.diag.warn(
+      diag.warn(
         'dma_map_phys',
         `${device.bdf} is attached to a domain of type ${device.iommu.type}: the DMA API cannot be used`,
       );
@@ -43,6 +58,7 @@ function mapTranslated(
   direction: DmaDirection,
   attributes: DmaAttributes,
 ): number {
+  if (mustBounce(device, phys, size, attributes)) return DMA_MAPPING_ERROR;
   try {
     const address = iommuDmaMap(device, phys, size, dmaInfoToProt(direction, device.coherent, attributes));
     return address === 0 ? DMA_MAPPING_ERROR : address;
@@ -52,11 +68,20 @@ function mapTranslated(
   }
 }
 
+/** Untrusted devices get whole pages only; there are no pages to copy the rest through. @kernel dev_use_swiotlb, iova_unaligned */
+function mustBounce(device: DmaDevice, phys: number, size: number, { mmio = false }: DmaAttributes): boolean {
+  const { granule } = device.iommu.geometry;
+  if (!device.untrusted || (phys % granule === 0 && size % granule === 0)) return false;
+  return !(mmio && IOMMU_QUIRKS.has(device.machine, 'iommu.bounceIgnoresMmio'));
+}
+
 /** @kernel dma_direct_map_phys */
-function mapDirect(device: DmaDevice, phys: number, size: number): number {
+function mapDirect(device: DmaDevice, phys: number, size: number, { mmio = false }: DmaAttributes): number {
   if (device.forceBounce) return DMA_MAPPING_ERROR;
+  const verbatim = mmio && !IOMMU_QUIRKS.has(device.machine, 'iommu.mmioPhysToDma');
+  const address = verbatim ? phys : physToDma(device, phys);
   const limit = dmaLimit(device);
-  if (limit !== 0 && phys + size - 1 <= limit) return phys;
+  if (!dmaMappingError(address) && address + size - 1 <= limit) return address;
   device.machine.diag.warnOnce(
     'dma_direct_map_phys',
     `${device.bdf}: 0x${phys.toString(16)}+0x${size.toString(16)} is out of the device's reach (up to 0x${limit.toString(16)})`,

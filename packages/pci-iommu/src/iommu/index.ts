@@ -11,8 +11,16 @@ export { installTrimTimers } from './iova-trim.ts';
 export { DEFAULT_PGSIZES } from './page-sizes.ts';
 export { IommuProt } from './prot.ts';
 export { IOMMU_QUIRKS } from './quirks.ts';
-export { DMA_MAPPING_ERROR, type DmaAttributes, type DmaDevice, dmaLimit, dmaMappingError } from './dma-device.ts';
+export {
+  DMA_MAPPING_ERROR,
+  type DmaAttributes,
+  type DmaDevice,
+  dmaLimit,
+  dmaMappingError,
+  physToDma,
+} from './dma-device.ts';
 export { dmaMapPhys, dmaUnmapPhys } from './dma-map-phys.ts';
+export { dmaSetCoherentMask, dmaSetMask, dmaSetMaskAndCoherent, type MaskedDevice } from './dma-set-mask.ts';
 export {
   dmaInfoToProt,
   dmaIovaDestroy,

@@ -7,4 +7,19 @@ export const IOMMU_QUIRKS = defineQuirks({
     why: 'the generic page table took over the splitting into pages after 7.1',
     kernels: ['7.3'],
   },
+  'iommu.mmioPhysToDma': {
+    what: 'without translation, MMIO is mapped at the address at which the inbound ranges of the host bridge show it, instead of its physical address',
+    why: 'dma_direct_map_phys applies phys_to_dma to every mapping since 7.3',
+    kernels: ['7.3'],
+  },
+  'iommu.bounceIgnoresMmio': {
+    what: 'unaligned MMIO is mapped for an untrusted device, whole pages of it, instead of being refused',
+    why: 'the test for bouncing leaves MMIO out since 7.3',
+    kernels: ['7.3'],
+  },
+  'iommu.iovaDestroyQueued': {
+    what: 'lazy domains put the invalidation of linked ranges off as well when they are destroyed, IOVAs and all',
+    why: 'dma_iova_destroy invalidates at once since it gives the whole range of IOVAs back',
+    kernels: ['6.19', '7.0', '7.1-rc2'],
+  },
 });

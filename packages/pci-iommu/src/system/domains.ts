@@ -93,6 +93,11 @@ export class Domains {
     return this.#shared(D.identity, 'identity');
   }
 
+  /** Makes a function's default domain if there is none yet. @throws KernelError ENOMEM, EINVAL */
+  makeDefault(fn: TopologyFunction): void {
+    this.#defaultOf(fn);
+  }
+
   #openDefault(fn: TopologyFunction): IommuDomain {
     const { machine, map } = this.#context;
     const domain = this.#defaultOf(fn);

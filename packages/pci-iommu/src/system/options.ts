@@ -17,6 +17,8 @@ export interface PciOptions {
   readonly flushQueue?: FlushQueueKind;
   /** Do not try addresses below 4 GiB first. @kernel iommu.forcedac */
   readonly forcedac?: boolean;
+  /** Attach functions to their domains when they are first used, as a crash kernel does. @kernel is_attach_deferred */
+  readonly deferredAttach?: boolean;
   /** Shape of each domain's IOTLB. */
   readonly iotlb?: IotlbShape;
   /** Sizes of the pages of domains added up: 4 KiB, 2 MiB and 1 GiB by default. @kernel iommu_domain.pgsize_bitmap */
@@ -46,6 +48,7 @@ export interface PciConfig {
   readonly strict: boolean;
   readonly flushQueue: FlushQueueKind;
   readonly forcedac: boolean;
+  readonly deferredAttach: boolean;
   readonly iotlb: IotlbShape;
   readonly pgsizeBitmap: number;
   readonly ramBytes: number;
@@ -69,6 +72,7 @@ export function resolvePciOptions(machine: Machine, options: PciOptions): PciCon
     strict: options.strict ?? true,
     flushQueue: options.flushQueue ?? 'per-task',
     forcedac: options.forcedac ?? false,
+    deferredAttach: options.deferredAttach ?? false,
     iotlb: options.iotlb ?? DEFAULT_IOTLB,
     pgsizeBitmap: options.pgsizeBitmap ?? DEFAULT_PGSIZES,
     ramBytes: options.ramBytes ?? machine.memoryBytes,

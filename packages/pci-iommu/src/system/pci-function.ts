@@ -1,5 +1,5 @@
 import { Device, type File } from '@dmabuf-emu/core';
-import type { Machine } from '@dmabuf-emu/shm';
+import { isKernelError, type Machine } from '@dmabuf-emu/shm';
 import { Access, ConfigSpace, FunctionFlag, FunctionReset } from '../config-space/index.ts';
 import { FunctionStruct, VirtualState } from '../config-space/function-state.ts';
 import { DmaPort } from '../dma/index.ts';
@@ -11,6 +11,7 @@ import {
   type AcsRegisters,
   type BarDescription,
   type FunctionKind,
+  type HostWindowDescription,
   isDecodedMemory,
   type TopologyFunction,
 } from '../topology/index.ts';
@@ -226,6 +227,34 @@ export class PciFunction implements DmaDevice {
 
   get dmaMask(): number {
     return this.device.dmaMask;
+  }
+
+  get dmaRanges(): readonly HostWindowDescription[] {
+    return this.topology.hostBridge.dmaRanges;
+  }
+
+  /** Whether the function reaches nothing until it is first used by the DMA API. @kernel is_attach_deferred */
+  get isAttachDeferred(): boolean {
+    return this.#flag(FunctionFlag.ATTACH_DEFERRED);
+  }
+
+  /** Puts attaching off: until then the function is blocked. */
+  deferAttach(): void {
+    this.block();
+    this.#setFlag(FunctionFlag.ATTACH_DEFERRED, true);
+  }
+
+  attachDeferred(): boolean {
+    if (!this.isAttachDeferred) return true;
+    try {
+      this.system.domains.makeDefault(this.topology);
+    } catch (error) {
+      if (isKernelError(error)) return false;
+      throw error;
+    }
+    this.#setFlag(FunctionFlag.ATTACH_DEFERRED, false);
+    this.attachDomain(null);
+    return true;
   }
 
   get untrusted(): boolean {

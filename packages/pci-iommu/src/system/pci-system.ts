@@ -317,6 +317,7 @@ export class PciSystem implements DmaBus {
     });
     F.device.store(this.machine.mem, this.stateOf(fn.topology), device.ref);
     if (config.forcedac) fn.prefers32Bit = false;
+    if (config.deferredAttach && config.iommu) fn.deferAttach();
     if (config.untrusted.some((bdf) => this.topology.find(bdf) === fn.topology)) fn.untrusted = true;
   }
 
