@@ -6,4 +6,5 @@ export type { AcsWord } from './acs-word.ts';
 export { type ConfigAcsEntry, parseConfigAcs } from './config-acs.ts';
 export { type DevicePattern, parseDevicePattern } from './device-pattern.ts';
 export { type GroupDifference, groupDifferences } from './group-differences.ts';
+export { type MergedGroup, mergedGroups } from './merged-groups.ts';
 export { type GroupJoin, type IommuGroup, iommuGroups } from './iommu-groups.ts';

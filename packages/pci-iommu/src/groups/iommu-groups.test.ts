@@ -10,7 +10,7 @@ import {
   testMachine,
   twoRootMachine,
 } from '../topology/test-machine.ts';
-import { type AcsSetup, iommuGroups } from './index.ts';
+import { type AcsSetup, iommuGroups, mergedGroups } from './index.ts';
 import { partitionOf } from './test-listings.ts';
 
 const ON: AcsSetup = { iommu: true };
@@ -188,6 +188,21 @@ describe('what is asked of the kernel (drivers §2.6)', () => {
     ['a word written later', { overrides: { '02:00.0': 0 } }, 3],
   ])('%s', (_what, more, count) => {
     expect(groupsOf(tree, { ...ON, ...more })).toHaveLength(count);
+  });
+});
+
+describe('what a setup costs', () => {
+  test('redirects switched off at a port join what is below it with the port', () => {
+    const port = { acs: { cap: 0x7f, ctrl: 0 } };
+    const machine = twoRootMachine({
+      acs: { RP0: port.acs, D0: port.acs, D1: port.acs, RP1: port.acs, RP2: port.acs },
+    });
+    const topology = new Topology(machine);
+    const before = iommuGroups(topology, ON);
+    const merged = mergedGroups(before, iommuGroups(topology, { ...ON, disableAcsRedir: [NODE.D1] }));
+    expect(merged.map(({ from }) => partitionOf(from))).toEqual([[NODE.D1, NODE.B]]);
+    expect(merged[0]?.group.functions.map(({ bdf }) => bdf)).toEqual([NODE.D1, NODE.B]);
+    expect(mergedGroups(before, before)).toEqual([]);
   });
 });
 
