@@ -142,7 +142,7 @@ describe.skipIf(realDumps === null)('listings of real machines', () => {
     const built = builtinMachine(name);
     const { description } = describeLspci(readRealDump(dump), { name, title: built.title, cpu: built.cpu });
     const unnamed = built.functions.map(({ name: _label, ...facts }) => facts);
-    expect(description.functions).toEqual(unnamed);
+    expect(description.functions.map(({ config: _bytes, ...facts }) => facts)).toEqual(unnamed);
     expect(description.hostBridges).toEqual(built.hostBridges);
   });
 
