@@ -52,12 +52,12 @@ describe.skipIf(realDumps === null)('real machines, as their kernels decide', ()
     });
   });
 
-  test('Genoa, whose GPUs and NICs were measured to exchange data: no pair of them is refused', () => {
+  test('Genoa, whose GPUs and NICs were measured to exchange data: all through the host bridges', () => {
     const topology = load('pci/amd-genoa-2s-asus-esc8000a-rtx6000ada-cx7.lspci-tv.md', { vendor: 'AMD', family: 0x19 });
     const bdfs = ['01:00.0', '41:00.0', 'c1:00.0', 'e1:00.0', '21:00.0', '81:00.0'];
     const devices = new Set(bdfs.map((bdf) => topology.function(bdf)));
-    const found = verdicts(topology, OFF, (a, b) => devices.has(a) && devices.has(b));
-    expect(found.has('NOT_SUPPORTED')).toBe(false);
+    const found = verdicts(topology, OFF, (a, b) => a !== b && devices.has(a) && devices.has(b));
+    expect(found).toEqual(new Set(['THRU_HOST_BRIDGE']));
   });
 
   test('a listing without ACS registers: unknown where a port has them, known where none does', () => {
