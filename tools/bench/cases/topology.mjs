@@ -21,7 +21,9 @@ export const tables = [
       goal('read', '300 KB of text, first time', 'readMachine, first time in the process', '100 ms', 'read_ms', {
         atMost: 1,
       }),
-      goal('read', '300 KB of hex dump, again', 'readMachine, mostly hex dump, again', '100 ms', 'read_ms', { atMost: 1 }),
+      goal('read', '300 KB of hex dump, again', 'readMachine, mostly hex dump, again', '100 ms', 'read_ms', {
+        atMost: 1,
+      }),
     ],
   },
 ];

@@ -1,5 +1,4 @@
 import { DmaDirection } from '@dmabuf-emu/core';
-import type { MachineOptions } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, test } from 'vitest';
 import { PciSystem } from '../system/index.ts';
@@ -32,11 +31,11 @@ function clientOf(machine: ReturnType<typeof testMachine>, options: Partial<PciO
 }
 
 describe('dma_map_phys without translation (drivers §1.8)', () => {
-  test.each<[MachineOptions['kernel'], number]>([
+  test.each([
     ['7.1', BAR.A],
     ['7.3', BAR.A + 0x8000_0000],
-  ])('MMIO on kernel %s is mapped at 0x%x', (kernel, expected) => {
-    using machine = testMachine({ ...(kernel === undefined ? {} : { kernel }) });
+  ] as const)('MMIO on kernel %s is mapped at 0x%x', (kernel, expected) => {
+    using machine = testMachine({ kernel });
     const { c } = clientOf(machine, { iommu: false }, true);
     expect(dmaMapPhys(c, BAR.A, PAGE, RW, MMIO)).toBe(expected);
   });

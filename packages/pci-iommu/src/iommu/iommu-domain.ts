@@ -17,6 +17,14 @@ import { PageTable } from './page-table.ts';
 import { pageFaultHandlerId } from './pri/page-fault-handler.ts';
 import { entryFrame, highBits, highPage, lowBits, lowPage, MAX_PAGE_NUMBER, walkEntry } from './table-entry.ts';
 
+const NO_STATS: IotlbStats = {
+  hits: 0,
+  misses: 0,
+  invalidations: 0,
+  domainInvalidations: 0,
+  globalInvalidations: 0,
+};
+
 /** A leaf of a domain's page table. */
 export interface DomainMapping {
   readonly iova: number;
@@ -111,7 +119,7 @@ export class IommuDomain {
   }
 
   get iotlbStats(): IotlbStats {
-    return this.iotlb?.stats ?? { hits: 0, misses: 0, invalidations: 0 };
+    return this.iotlb?.stats ?? NO_STATS;
   }
 
   /** Index of the function it was made for; -1 for none. */

@@ -2,6 +2,7 @@ import { setSyncHook } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, test } from 'vitest';
 import { smallMemory } from '../memory/test-memory.ts';
+import { testSystem } from '../system/test-system.ts';
 import { IommuDomain, IommuProt, IotlbGather } from './index.ts';
 
 const RW = IommuProt.READ | IommuProt.WRITE;
@@ -105,4 +106,32 @@ test('a set forgets its oldest page first', () => {
   domain.translate(at[0]! / 4096, true);
   expect(domain.iotlbStats.hits - hits).toBe(4);
   for (const iova of at) domain.unmap(iova, 4096);
+});
+
+test('invalidations of a range, a domain and the machine take what they name, and are counted apart', () => {
+  using machine = testMachine();
+  const pci = testSystem(machine);
+  const [one, other] = [pci.createDomain(), pci.createDomain()];
+  const fill = (): void => {
+    for (const domain of [one, other]) for (const page of [0, 1, 2]) domain.translate(IOVA / 4096 + page, false);
+  };
+  const cached = (): number[] => [one.iotlb!.count(), other.iotlb!.count()];
+  for (const domain of [one, other]) domain.map(IOVA, 0x9000, 3 * 4096, RW);
+  fill();
+  const gather = new IotlbGather();
+  gather.add(IOVA / 4096 + 1, IOVA / 4096 + 3);
+  one.iotlbSync(gather);
+  expect(cached()).toEqual([1, 3]);
+  fill();
+  one.flushIotlb();
+  expect(cached()).toEqual([0, 3]);
+  fill();
+  pci.flushIotlbs();
+  expect(cached()).toEqual([0, 0]);
+  expect(one.iotlbStats).toMatchObject({ invalidations: 3, domainInvalidations: 1, globalInvalidations: 1 });
+  expect(other.iotlbStats).toMatchObject({ invalidations: 1, domainInvalidations: 0, globalInvalidations: 1 });
+  for (const domain of [one, other]) {
+    domain.unmap(IOVA, 3 * 4096);
+    domain.destroy();
+  }
 });

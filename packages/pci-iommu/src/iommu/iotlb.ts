@@ -10,7 +10,7 @@ import {
 } from '@dmabuf-emu/shm';
 import { highBits, lowBits, walkEntry } from './table-entry.ts';
 
-/** Words of the header, known to walk.wat as well. Then the sets. */
+/** Words of the header, known to walk.wat as well. Then the sets, then {@link COUNTERS}. */
 const LOCK = 0;
 const SEQUENCE = 1;
 const HITS = 2;
@@ -31,6 +31,10 @@ const WAY_WORDS = 3;
 /** Bit 0 of the sequence: something may have been cached. The invalidations are counted above it. */
 const FILLED = 1;
 const INVALIDATION = 2;
+/** Words behind the sets: invalidations of everything in the domain, and those of everything in the machine. */
+const BY_DOMAIN = 0;
+const GLOBAL = 1;
+const COUNTERS = 2;
 const TAG_MIX = 0x9e37_79b1;
 const STAMP_MIX = 0x85eb_ca6b;
 /** A tag has 32 bits, a page number 36: at least 4 of them must choose the set. */
@@ -40,7 +44,10 @@ export const MIN_SETS = 16;
 export interface IotlbStats {
   readonly hits: number;
   readonly misses: number;
+  /** All of them, and those of everything in the domain, or in the machine; the others were of ranges. */
   readonly invalidations: number;
+  readonly domainInvalidations: number;
+  readonly globalInvalidations: number;
 }
 
 /**
@@ -157,12 +164,14 @@ export class Iotlb {
     if (this.#devices !== 0 && atomicLoad(this.#mem, this.#devices) !== 0) this.#tell(first, end);
   }
 
-  /** Removes every entry. */
+  /** Removes every entry: the whole domain is invalidated. */
   invalidateAll(): void {
-    const stamp = this.#lock();
-    if (stamp !== 0) this.#clear(stamp);
-    spinUnlock(this.#machine, this.#at + LOCK);
-    if (this.#devices !== 0 && atomicLoad(this.#mem, this.#devices) !== 0) this.#tell(0, Infinity);
+    this.#invalidateAll(BY_DOMAIN);
+  }
+
+  /** {@link invalidateAll} as part of an invalidation of everything in the machine. */
+  invalidateGlobally(): void {
+    this.#invalidateAll(GLOBAL);
   }
 
   /** Entries that are cached, for checks on a quiet machine. */
@@ -178,7 +187,8 @@ export class Iotlb {
   get stats(): IotlbStats {
     const words = this.#i32;
     const [hits, misses] = [words[this.#at + HITS]! >>> 0, words[this.#at + MISSES]! >>> 0];
-    return { hits, misses, invalidations: this.sequenceSeen };
+    const [domainInvalidations, globalInvalidations] = [words[this.#end + BY_DOMAIN]!, words[this.#end + GLOBAL]!];
+    return { hits, misses, invalidations: this.sequenceSeen, domainInvalidations, globalInvalidations };
   }
 
   /** The sequence as it is before the page table is read. */
@@ -195,6 +205,14 @@ export class Iotlb {
     spinLock(this.#machine, this.#at + LOCK);
     const former = atomicAdd(this.#mem, this.#at + SEQUENCE, INVALIDATION);
     return (former & FILLED) === 0 ? 0 : (former + INVALIDATION) | 0;
+  }
+
+  #invalidateAll(counter: number): void {
+    const stamp = this.#lock();
+    this.#i32[this.#end + counter]!++;
+    if (stamp !== 0) this.#clear(stamp);
+    spinUnlock(this.#machine, this.#at + LOCK);
+    if (this.#devices !== 0 && atomicLoad(this.#mem, this.#devices) !== 0) this.#tell(0, Infinity);
   }
 
   #clear(stamp: number): void {
@@ -266,5 +284,5 @@ export function initIotlb(mem: Mem, at: number, sets: number, ways: number, top:
 
 /** Words that an IOTLB of this shape takes. */
 export function iotlbWords(sets: number, ways: number): number {
-  return HEADER_WORDS + sets * (WAYS + WAY_WORDS * ways);
+  return HEADER_WORDS + sets * (WAYS + WAY_WORDS * ways) + COUNTERS;
 }

@@ -15,6 +15,7 @@ import {
   PageRequestQueue,
   type PageResponse,
 } from '../iommu/index.ts';
+import { DomainStruct } from '../iommu/domain-struct.ts';
 import { InterruptController } from '../interrupts/index.ts';
 import {
   layOutMemory,
@@ -193,6 +194,14 @@ export class PciSystem implements DmaBus {
       pgsizeBitmap: this.config.pgsizeBitmap,
       ...options,
     });
+  }
+
+  /** Invalidates everything in the IOTLBs of all domains, and in what functions keep of them. */
+  flushIotlbs(): void {
+    const slab = this.machine.slab(DomainStruct);
+    for (const ref of slab.live()) {
+      if (slab.tryAt(ref) !== 0) new IommuDomain(this.machine, this.memory.map, ref).iotlb?.invalidateGlobally();
+    }
   }
 
   /** Takes a function out of service whose engine died in the middle of something: it is removed and its domain blocked. */
