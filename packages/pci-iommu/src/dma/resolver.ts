@@ -168,6 +168,7 @@ export class Resolver {
       this.#watched = null;
       this.#bus.memory.wrote(paddr, bytes);
     }
+    if (this.#write) this.walk.noteWritten();
     if (!this.#open) return;
     this.#open = false;
     this.#mmio.recheck();

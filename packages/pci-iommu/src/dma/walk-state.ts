@@ -171,6 +171,17 @@ export class WalkState {
     return Math.min(to.total, from.total);
   }
 
+  /** What the access found has been written: so it is dirty where the domain notes that. */
+  noteWritten(): void {
+    const domain = this.#domain;
+    if (domain === null || !domain.tracksDirty) return;
+    for (let i = 0; i < this.#stretches; i++) {
+      const [page, from] = [this.#ranges[2 * i]!, this.#ranges[2 * i + 1]!];
+      const to = i + 1 < this.#stretches ? this.#ranges[2 * i + 3]! : this.#used;
+      domain.markDirty(page, page + to - from);
+    }
+  }
+
   /** The first page whose translation is another one now; -1 when nothing was invalidated or none of these. */
   firstChanged(): number {
     const domain = this.#domain;

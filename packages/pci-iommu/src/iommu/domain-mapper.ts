@@ -72,6 +72,23 @@ export class DomainMapper {
     return this.#lock.with(() => this.#table.split(page, end, order));
   }
 
+  /** Begins or ends noting what devices write. */
+  track(on: boolean): void {
+    this.#lock.with(() => (this.#table.dirty.isOn = on));
+  }
+
+  /** Calls `found` for what was written in pages [page, end); what is cleaned is invalidated as well. */
+  scanDirty(page: number, end: number, clean: boolean, found: (first: number, end: number) => void): void {
+    const gather = new IotlbGather();
+    this.#lock.with(() =>
+      this.#table.dirty.scan(page, end, clean, (first, last) => {
+        found(first, last);
+        if (clean) gather.add(first, last);
+      }),
+    );
+    this.sync(gather);
+  }
+
   /** Maps whatever there is to map. The lock is held; it is given up when this fails. */
   #mapAny(iova: number, paddr: number, size: number, prot: number): void {
     const first = pageNumber(iova);

@@ -32,6 +32,8 @@ export const DomainStruct = struct('iommu_domain', {
   apertureStart: u53(),
   apertureEnd: u53(),
   outputEnd: u53(),
+  /** Writes of devices are noted in the page table. */
+  dirtyTracking: i32(),
   /** The page table is of the ARM kind. */
   arm: i32(),
   /** Word of the IOTLB, and its slot. */

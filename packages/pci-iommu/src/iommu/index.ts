@@ -3,7 +3,7 @@ export { DEFAULT_IOTLB, type DomainOptions, type IotlbShape } from './domain-lif
 export { DOMAIN_TYPES, type DomainType } from './domain-struct.ts';
 export { type Aperture, DomainGeometry, type GeometryOptions, IOVA_APERTURE_END } from './domain-geometry.ts';
 export { FlushQueue, type FlushQueueKind, installFlushTimer } from './flush-queue.ts';
-export { type DomainMapping, IommuDomain } from './iommu-domain.ts';
+export { type DirtyRange, type DomainMapping, IommuDomain } from './iommu-domain.ts';
 export type { Iotlb, IotlbStats } from './iotlb.ts';
 export { IotlbGather } from './iotlb-gather.ts';
 export type { IovaOptions, IovaSpace, ReservedRange } from './iova-space.ts';

@@ -34,6 +34,13 @@ export interface DomainMapping {
   readonly prot: number;
 }
 
+/** IOVAs that devices wrote to. */
+export interface DirtyRange {
+  readonly iova: number;
+  /** In bytes. */
+  readonly size: number;
+}
+
 /**
  * A set of translations for the devices attached to it: page table, IOTLB and, for the DMA API's domains, an allocator of
  * addresses. A handle; the domain itself is in the arena, and any thread may use it.
@@ -235,16 +242,50 @@ export class IommuDomain {
    * what was split stays so
    */
   split(iova: number, size: number, pageSize: number = this.geometry.granule): number {
-    const { pgsizeBitmap, aperture } = this.geometry;
+    const { pgsizeBitmap } = this.geometry;
     const order =
       pageSize < PAGE_SIZE ? -1 : highestOrder(pgsizeBitmap / PAGE_SIZE, Math.floor(Math.log2(pageSize)) - 12);
     if (!this.isPaging || order < 0) {
       throw new KernelError('EINVAL', 'iommu_split', `a domain of type ${this.type} has no pages of ${pageSize} bytes`);
     }
-    if (!(iova >= aperture.start && size >= 0 && iova + size - 1 <= aperture.end)) {
-      throw new KernelError('ERANGE', 'iommu_split', `0x${iova.toString(16)}+${size} is outside of the aperture`);
-    }
+    this.#checkRange('iommu_split', iova, size);
     return this.#mapper.split(pageNumber(iova), Math.ceil((iova + size) / PAGE_SIZE), order);
+  }
+
+  /** Whether what devices write is noted. */
+  get tracksDirty(): boolean {
+    return this.#table.dirty.isOn;
+  }
+
+  /**
+   * Begins to note what devices write, or ends it. At the beginning nothing is dirty.
+   * @throws KernelError EOPNOTSUPP for a domain without page table
+   * @kernel iommu_dirty_ops.set_dirty_tracking
+   */
+  setDirtyTracking(on: boolean): void {
+    if (!this.isPaging)
+      throw new KernelError('EOPNOTSUPP', 'set_dirty_tracking', `a domain of type ${this.type} notes nothing`);
+    this.#mapper.track(on);
+  }
+
+  /**
+   * What devices wrote in a range since it was asked for last: whole leaves of the page table, as far as they are in the range.
+   * {@link split} makes it more exact.
+   * @throws KernelError EINVAL while nothing is noted, ERANGE outside of the aperture
+   * @kernel iommu_dirty_ops.read_and_clear_dirty
+   */
+  readAndClearDirty(iova: number, size: number): readonly DirtyRange[] {
+    return this.#scanDirty(iova, size, true);
+  }
+
+  /** {@link readAndClearDirty} that leaves it dirty. @kernel IOMMU_DIRTY_NO_CLEAR */
+  readDirty(iova: number, size: number): readonly DirtyRange[] {
+    return this.#scanDirty(iova, size, false);
+  }
+
+  /** A device wrote to pages [page, end). For the ports that move the bytes. */
+  markDirty(page: number, end: number): void {
+    this.#table.dirty.mark(page, end);
   }
 
   /** Page-table entry of a page, past the IOTLB; 0 when it is not mapped. */
@@ -337,5 +378,24 @@ export class IommuDomain {
     if (tables !== this.tableCount)
       wrong.push(`domain ${this.ref}: ${tables} tables can be reached of ${this.tableCount}`);
     return wrong;
+  }
+
+  #scanDirty(iova: number, size: number, clean: boolean): readonly DirtyRange[] {
+    if (!this.tracksDirty) throw new KernelError('EINVAL', 'read_and_clear_dirty', 'writes are not noted');
+    this.#checkRange('read_and_clear_dirty', iova, size);
+    const ranges: DirtyRange[] = [];
+    this.#mapper.scanDirty(pageNumber(iova), Math.ceil((iova + size) / PAGE_SIZE), clean, (first, end) => {
+      const last = ranges.at(-1);
+      const joins = last !== undefined && last.iova + last.size === first * PAGE_SIZE;
+      if (joins) ranges[ranges.length - 1] = { iova: last.iova, size: end * PAGE_SIZE - last.iova };
+      else ranges.push({ iova: first * PAGE_SIZE, size: (end - first) * PAGE_SIZE });
+    });
+    return ranges;
+  }
+
+  #checkRange(call: string, iova: number, size: number): void {
+    const { start, end } = this.geometry.aperture;
+    if (iova >= start && size >= 0 && iova + size - 1 <= end) return;
+    throw new KernelError('ERANGE', call, `0x${iova.toString(16)}+${size} is outside of the aperture`);
   }
 }

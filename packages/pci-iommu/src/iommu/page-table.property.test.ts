@@ -9,6 +9,7 @@ interface Piece {
   readonly pages: number;
   readonly physical: number;
   readonly prot: number;
+  dirty: boolean;
 }
 
 /** More leaves than this in one mapping take the model too long. */
@@ -33,7 +34,7 @@ class Model {
     for (let done = 0; done < pages;) {
       const size = this.#sizes.find((s) => s <= pages - done && (page + done) % s === 0 && (physical + done) % s === 0);
       if (size === undefined) return 'EINVAL';
-      made.push({ page: page + done, pages: size, physical: physical + done, prot });
+      made.push({ page: page + done, pages: size, physical: physical + done, prot, dirty: false });
       done += size;
       if (made.length > MANY) return 'too many';
     }
@@ -71,6 +72,21 @@ class Model {
     }
   }
 
+  write(page: number, end: number): void {
+    for (const leaf of this.leaves) if (leaf.page < end && leaf.page + leaf.pages > page) leaf.dirty = true;
+  }
+
+  /** What is dirty, neighbours as one range. */
+  get dirty(): { iova: number; size: number }[] {
+    const ranges: { iova: number; size: number }[] = [];
+    for (const { page, pages, dirty } of this.leaves) {
+      const last = ranges.at(-1);
+      if (dirty && last !== undefined && last.iova + last.size === page * 4096) last.size += pages * 4096;
+      else if (dirty) ranges.push({ iova: page * 4096, size: pages * 4096 });
+    }
+    return ranges;
+  }
+
   #set(leaves: Piece[]): void {
     this.leaves = leaves.toSorted((a, b) => a.page - b.page);
   }
@@ -85,22 +101,29 @@ const SIZES: readonly (readonly number[])[] = [
   Array.from({ length: 20 }, (_, i) => 2 ** (31 - i)),
   [GIB, 4 * MIB, 2 * MIB, 32 * KIB, 8 * KIB, 4 * KIB],
 ];
-/** Places where tables meet. */
-const PLACES = [0, 2 * MIB, 64 * MIB, GIB, 512 * GIB - GIB, 512 * GIB, 2 ** 48 - 2 * GIB];
-const LENGTHS = [4 * KIB, 8 * KIB, 64 * KIB, MIB, 2 * MIB, 4 * MIB, 512 * MIB, GIB];
+/** Where tables meet, and offsets from there: few, so that steps meet each other. */
+const PLACES = [0, GIB, 512 * GIB - GIB, 2 ** 48 - 2 * GIB];
+const OFFSETS = [0, 0, 4 * KIB, 60 * KIB, 64 * KIB, 2 * MIB - 4 * KIB, 2 * MIB, 4 * MIB, GIB - 2 * MIB, GIB];
+const LENGTHS = [4 * KIB, 4 * KIB, 8 * KIB, 64 * KIB, MIB, 2 * MIB, 4 * MIB, 512 * MIB, GIB];
 
-const place = fc
-  .tuple(fc.nat(PLACES.length - 1), fc.nat(4), fc.constantFrom(0, 0, 0, 4 * KIB, 64 * KIB, 2 * MIB))
-  .map(([at, steps, by]) => (PLACES[at]! + steps * by) / 4096);
+const place = fc.constantFrom(...OFFSETS).map((offset) => offset / 4096);
 const length = fc
-  .tuple(fc.nat(LENGTHS.length - 1), fc.constantFrom(0, 0, 0, 1, 16, 512))
-  .map(([i, more]) => LENGTHS[i]! / 4096 + more);
-/** Mostly such that large leaves fit. */
+  .tuple(fc.constantFrom(...LENGTHS), fc.constantFrom(0, 0, 0, 4 * KIB, 64 * KIB))
+  .map(([bytes, more]) => (bytes + more) / 4096);
+/** Pages by which the physical addresses are off: mostly none, so that large leaves fit. */
 const shift = fc.constantFrom(0, 0, 0, 0, 1, 16, 512);
-const step = fc.tuple(fc.constantFrom('map', 'map', 'map', 'unmap', 'split', 'look'), place, length, shift, fc.nat(2));
+const step = fc.tuple(fc.constantFrom('map', 'map', 'map', 'unmap', 'split', 'write'), place, length, shift, fc.nat(2));
+const setup = fc.tuple(fc.nat(SIZES.length - 1), fc.constantFrom(...PLACES), fc.boolean());
 type Step = [what: string, page: number, pages: number, shift: number, other: number];
 
-function run(domain: IommuDomain, model: Model, sizes: readonly number[], [what, page, pages, by, other]: Step): void {
+function run(
+  domain: IommuDomain,
+  model: Model,
+  sizes: readonly number[],
+  base: number,
+  [what, offset, pages, by, other]: Step,
+): void {
+  const page = base + offset;
   const [iova, bytes] = [page * 4096, pages * 4096];
   if (page + pages > 2 ** 36) return;
   if (what === 'map') {
@@ -116,6 +139,10 @@ function run(domain: IommuDomain, model: Model, sizes: readonly number[], [what,
   } else if (what === 'split') {
     const size = sizes[Math.max(0, sizes.length - 1 - other)]!;
     if (bytes / size <= 256) expect(domain.split(iova, bytes, size)).toBe(model.split(page, page + pages, size / 4096));
+  } else if (what === 'write' && domain.tracksDirty) {
+    const end = page + Math.min(pages, 20);
+    domain.markDirty(page, end);
+    model.write(page, end);
   }
   for (const at of [page - 1, page, page + pages - 1, page + pages, page + (pages >> 1)]) check(domain, model, at);
 }
@@ -143,17 +170,19 @@ function outcome(fn: () => void): string {
 
 test('a page table does what a list of leaves does', { timeout: propertyTimeoutMs(60_000) }, () => {
   fc.assert(
-    fc.property(fc.nat(SIZES.length - 1), fc.array(step, { maxLength: 40 }), (which, steps) => {
+    fc.property(setup, fc.array(step, { size: 'max', maxLength: 50 }), ([which, base, tracked], steps) => {
       using machine = testMachine({ arenaBytes: 48 * MIB });
       const sizes = SIZES[which]!;
       const pgsizeBitmap = sizes.reduce((sum, size) => sum + size, 0);
       using domain = domainOf(machine, { pgsizeBitmap, iotlb: { sets: 16, ways: 2 } });
+      domain.setDirtyTracking(tracked);
       const model = new Model(sizes.map((size) => size / 4096));
-      for (const one of steps) run(domain, model, sizes, one);
+      for (const one of steps) run(domain, model, sizes, base / 4096, one);
       const mappings = [...domain.mappings()].map(({ iova, paddr, size, prot }) => [iova, paddr, size, prot]);
       expect(mappings).toEqual(model.leaves.map((l) => [l.page * 4096, l.physical * 4096, l.pages * 4096, l.prot]));
+      if (tracked) expect(domain.readAndClearDirty(0, 2 ** 48)).toEqual(model.dirty);
       expect(domain.audit()).toEqual([]);
     }),
-    { numRuns: propertyRuns(150) },
+    { numRuns: propertyRuns(100) },
   );
 });

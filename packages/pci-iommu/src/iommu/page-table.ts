@@ -1,5 +1,6 @@
 import { KernelError, type Machine, type Mem, TaskKilled } from '@dmabuf-emu/shm';
 import { PAGE_SIZE } from '../memory/page.ts';
+import { DirtyLog } from './dirty-log.ts';
 import { DomainStruct } from './domain-struct.ts';
 import { bestOrder, fewPages, LEVEL_BITS, runOf } from './page-sizes.ts';
 import { splitLeaves } from './split-leaf.ts';
@@ -30,6 +31,8 @@ export class PageTable {
   readonly #words: Int32Array;
   readonly #domain: number;
   readonly #store: TableStore;
+  /** Pages that devices wrote. */
+  readonly dirty: DirtyLog;
   readonly #cursor: TableCursor;
   /** Sizes of leaves, see `ordersOf`. */
   readonly #orders: number;
@@ -47,6 +50,7 @@ export class PageTable {
     this.#domain = domain;
     this.#store = new TableStore(machine, domain);
     this.#cursor = new TableCursor(machine, domain, this.#store);
+    this.dirty = new DirtyLog(machine, domain, this.#store);
     this.#orders = D.orders.get(this.#mem, domain);
     this.#few = fewPages(this.#orders);
     this.#collision = D.arm.get(this.#mem, domain) === 0 ? 'EADDRINUSE' : 'EEXIST';
@@ -71,7 +75,7 @@ export class PageTable {
   installFew(low: number, high: number, frame: number, pages: number, prot: number): boolean {
     const words = this.#words;
     const index = low & INDEX;
-    if (pages > this.#few || index + pages > INDEX + 1) return false;
+    if (pages > this.#few || index + pages > INDEX + 1 || this.dirty.isOn) return false;
     const table = lastTable(words, words[this.#domain + TOP]!, low, high);
     if (table <= 0) return false;
     const from = table + index;
@@ -205,18 +209,18 @@ export class PageTable {
     if (order >= LEVEL_BITS) return this.#putLeaves(pmd, 1, low, run, largeLeaf(frame, prot), order);
     const table = this.#descend(pmd + ((low >>> 9) & INDEX), 0);
     if (order > 0) this.#putLeaves(table, 0, low, run, smallLeaf(frame, prot), order);
-    else this.#putPages(table + (low & INDEX), Math.min(run, INDEX + 1 - (low & INDEX)), smallLeaf(frame, prot));
+    else this.#putPages(table, low & INDEX, Math.min(run, INDEX + 1 - (low & INDEX)), smallLeaf(frame, prot));
   }
 
-  #putPages(from: number, count: number, first: number): void {
-    const words = this.#words;
+  #putPages(table: number, index: number, count: number, first: number): void {
     let entry = first;
-    for (let at = from; at < from + count; at++, entry += 4) {
-      if (words[at] !== 0) {
-        this.#done += at - from;
+    for (let i = index; i < index + count; i++, entry += 4) {
+      if (this.#words[table + i] !== 0) {
+        this.#done += i - index;
         throw this.#inUse();
       }
-      words[at] = entry;
+      this.#store.setDirty(table, i, false);
+      this.#words[table + i] = entry;
     }
     this.#done += count;
   }
@@ -230,6 +234,7 @@ export class PageTable {
     let entry = first;
     for (let i = index; i < index + count; i += span) {
       for (let k = i; k < i + span; k++) this.#checkFree(table + k, level);
+      this.#store.setDirty(table, i, false);
       for (let k = i; k < i + span; k++, entry += step) {
         this.#store.putLeaf(table + k, level, entry);
         if (k > i) this.#store.join(table, k, true);

@@ -5,7 +5,7 @@ import type { TableStore } from './table-store.ts';
 
 /**
  * Makes the leaves of pages [page, end) no larger than 2^`order` pages. No translation changes at any time: what takes a
- * leaf's place is filled before it is put there.
+ * leaf's place is filled before it is put there. What was written stays so, each of its parts.
  *
  * @param orders - sizes that the domain allows; `order` is one of them
  * @returns how many leaves were split
@@ -53,10 +53,12 @@ class LeafSplit {
     const isBelow = this.#order < shift;
     const span = isBelow ? 1 : 1 << (this.#order - shift);
     if (isBelow) for (let i = from; i < to; i++) this.#prepare(table + i, level);
+    const isDirty = this.#store.isDirty(table, from);
     for (let i = from; i < to; i++) {
+      this.#store.setDirty(table, i, isDirty);
       if (hasJoined) this.#store.join(table, i, (i - from) % span !== 0);
       if (!isBelow) continue;
-      this.#fill(this.#store.prepareAside(table + i, level - 1), level - 1, this.#words[table + i]!);
+      this.#fill(this.#store.prepareAside(table + i, level - 1), level - 1, this.#words[table + i]!, isDirty);
       this.#store.swapIn(table + i);
     }
   }
@@ -69,11 +71,12 @@ class LeafSplit {
   }
 
   /** Fills a table, and those below it, with what a leaf one level above stands for. */
-  #fill(table: number, level: number, leaf: number): void {
+  #fill(table: number, level: number, leaf: number, isDirty: boolean): void {
     const shift = level * LEVEL_BITS;
     for (let i = 0; i <= INDEX; i++) {
       const entry = entryBelow(leaf, level + 1, i);
-      if (this.#order < shift) this.#fill(this.#words[table + i]!, level - 1, entry);
+      this.#store.setDirty(table, i, isDirty);
+      if (this.#order < shift) this.#fill(this.#words[table + i]!, level - 1, entry, isDirty);
       else this.#store.putLeaf(table + i, level, entry);
       if (this.#order > shift && i % (1 << (this.#order - shift)) !== 0) this.#store.join(table, i, true);
     }

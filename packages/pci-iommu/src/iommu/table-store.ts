@@ -1,22 +1,42 @@
-import { atomicStore, type Machine, type Mem, ref, type Slab, struct, words } from '@dmabuf-emu/shm';
+import {
+  atomicAnd,
+  atomicOr,
+  atomicStore,
+  type Machine,
+  type Mem,
+  ref,
+  type Slab,
+  struct,
+  words,
+} from '@dmabuf-emu/shm';
 import { DomainStruct } from './domain-struct.ts';
 import { INDEX } from './table-entry.ts';
 
 const ENTRIES = INDEX + 1;
-const JOIN_WORDS = ENTRIES / 32;
+const BIT_WORDS = ENTRIES / 32;
 
-/** A table of the last level: entries, and a bit for every entry that goes on with the leaf of the one before it. */
-export const TableStruct = struct('iommu_table', { next: ref(), entries: words(ENTRIES), joined: words(JOIN_WORDS) });
+/**
+ * A table of the last level: entries, a bit for every entry that goes on with the leaf of the one before it, and one for every
+ * leaf that was written, where that is noted.
+ */
+export const TableStruct = struct('iommu_table', {
+  next: ref(),
+  entries: words(ENTRIES),
+  joined: words(BIT_WORDS),
+  dirty: words(BIT_WORDS),
+});
 /** A table above; where a large leaf took the place of an empty table, that one waits aside. */
 export const UpperTableStruct = struct('iommu_upper_table', {
   next: ref(),
   entries: words(ENTRIES),
-  joined: words(JOIN_WORDS),
+  joined: words(BIT_WORDS),
+  dirty: words(BIT_WORDS),
   aside: words(ENTRIES),
 });
 
 const FIRST = TableStruct.entries.at;
 const JOINED = TableStruct.joined.at - FIRST;
+const DIRTY = TableStruct.dirty.at - FIRST;
 const ASIDE = UpperTableStruct.aside.at - FIRST;
 const D = DomainStruct;
 const SITE = 'iommu.table';
@@ -40,6 +60,14 @@ export class TableStore {
     this.#domain = domain;
     this.#last = machine.slab(TableStruct);
     this.#upper = machine.slab(UpperTableStruct);
+  }
+
+  /** The slabs of tables, and the lists of the domain's. */
+  get #lists(): readonly (readonly [Slab, typeof D.tables])[] {
+    return [
+      [this.#last, D.tables],
+      [this.#upper, D.upperTables],
+    ];
   }
 
   /** A zeroed table for entries of level `level`; 0 is the last one. @throws KernelError ENOMEM */
@@ -112,6 +140,35 @@ export class TableStore {
     else this.#words[at]! &= ~bit;
   }
 
+  /** Word of the bit that tells whether the leaf at an entry was written; the bit is the index modulo 32. */
+  dirtyWord(table: number, index: number): number {
+    return table + DIRTY + (index >>> 5);
+  }
+
+  /** Notes whether the leaf at an entry was written. */
+  setDirty(table: number, index: number, dirty: boolean): void {
+    if (this.isDirty(table, index) === dirty) return;
+    const bit = 1 << (index & 31);
+    if (dirty) atomicOr(this.#mem, this.dirtyWord(table, index), bit);
+    else atomicAnd(this.#mem, this.dirtyWord(table, index), ~bit);
+  }
+
+  /** Whether the leaf at an entry was written. */
+  isDirty(table: number, index: number): boolean {
+    return (this.#words[this.dirtyWord(table, index)]! & (1 << (index & 31))) !== 0;
+  }
+
+  /** No leaf was written. */
+  cleanAll(): void {
+    for (const [slab, list] of this.#lists) {
+      for (let table = list.get(this.#mem, this.#domain); table !== 0;) {
+        const at = slab.at(table);
+        this.#words.fill(0, at + FIRST + DIRTY, at + FIRST + DIRTY + BIT_WORDS);
+        table = TableStruct.next.get(this.#mem, at);
+      }
+    }
+  }
+
   /** How many tables a table and those below it are, those aside of leaves too. */
   count(table: number, level: number): number {
     if (level === 0) return 1;
@@ -126,10 +183,7 @@ export class TableStore {
 
   /** Gives every table back. The domain must not be walked any more. */
   destroy(): void {
-    for (const [slab, list] of [
-      [this.#last, D.tables],
-      [this.#upper, D.upperTables],
-    ] as const) {
+    for (const [slab, list] of this.#lists) {
       for (let table = list.get(this.#mem, this.#domain); table !== 0;) {
         const next = TableStruct.next.get(this.#mem, slab.at(table));
         slab.free(table, SITE);
