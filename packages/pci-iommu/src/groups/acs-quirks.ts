@@ -26,12 +26,12 @@ export interface AcsQuirkRow {
   readonly rule: AcsRule;
 }
 
-/** What `port-isolation` stands for. */
+/** What is switched on for isolation where a function can, and what `port-isolation` stands for. */
 export const PORT_ISOLATION =
   AcsBit.SourceValidation | AcsBit.RequestRedirect | AcsBit.CompletionRedirect | AcsBit.UpstreamForwarding;
 
 /** What `multifunction-isolation` stands for. */
-export const MULTIFUNCTION_ISOLATION = PORT_ISOLATION | AcsBit.TranslationBlocking | AcsBit.DirectTranslated;
+const MULTIFUNCTION_ISOLATION = PORT_ISOLATION | AcsBit.TranslationBlocking | AcsBit.DirectTranslated;
 
 function row(vendor: number, devices: string | null, rule: AcsRule): AcsQuirkRow {
   return { vendor, devices: devices === null ? null : deviceIds(devices), rule };

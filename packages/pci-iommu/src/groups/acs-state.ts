@@ -8,15 +8,12 @@ import {
   type Topology,
   type TopologyFunction,
 } from '../topology/index.ts';
+import { PORT_ISOLATION } from './acs-quirks.ts';
 import type { AcsSetup } from './acs-setup.ts';
 import { type AcsWord, anySet, knownWord, oneOf, UNKNOWN_WORD, withCleared } from './acs-word.ts';
 import { type ConfigAcsEntry, parseConfigAcs } from './config-acs.ts';
 import { type DevicePattern, parseDevicePattern } from './device-pattern.ts';
 import { hasIntelWideRegisters, isIntelPchPort } from './intel-ports.ts';
-
-/** What is switched on for isolation, where the function can. */
-export const ISOLATION =
-  AcsBit.SourceValidation | AcsBit.RequestRedirect | AcsBit.CompletionRedirect | AcsBit.UpstreamForwarding;
 
 /** ACS of a whole machine, with what is not known of it. */
 export interface KernelAcs extends AcsState {
@@ -120,9 +117,9 @@ class AcsRules {
   #isolated(fn: TopologyFunction, firmware: AcsWord): AcsWord {
     if (!this.#setup.iommu) return firmware;
     const cap = capability(fn);
-    if (cap === null) return { value: firmware.value, known: firmware.known & ~(ISOLATION & ~firmware.value) };
+    if (cap === null) return { value: firmware.value, known: firmware.known & ~(PORT_ISOLATION & ~firmware.value) };
     const blocks = this.#setup.atsDisabled === true || this.#untrusted.has(fn.bdf) ? AcsBit.TranslationBlocking : 0;
-    return knownWord(firmware.value | (cap & (ISOLATION | blocks)));
+    return knownWord(firmware.value | (cap & (PORT_ISOLATION | blocks)));
   }
 
   /** `config_acs` starts from what firmware left, and is the last word. @kernel __pci_config_acs */
