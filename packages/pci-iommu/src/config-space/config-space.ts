@@ -11,10 +11,13 @@ import type { RegisterEffect } from './register-effects.ts';
 import {
   AF_CTRL_FLR,
   AerBit,
+  CapId,
   CONFIG_BYTES,
   CONFIG_BYTES_CONVENTIONAL,
   EXP_DEVCTL_FLR,
   EXP_DEVSTA_UNSUPPORTED,
+  MsiFlag,
+  MsixFlag,
   PciCommand,
   PM_CTRL,
   PM_CTRL_NO_SOFT_RESET,
@@ -71,14 +74,21 @@ export class ConfigSpace {
     return this.fn.pcieType === null ? CONFIG_BYTES_CONVENTIONAL : CONFIG_BYTES;
   }
 
-  /** Puts registers into the state that firmware and kernel leave behind. @param acsControl - `null` without */
+  /**
+   * Puts registers into the state that firmware and kernel leave behind: awake, and without the interrupts that somebody had
+   * enabled when a dump was made. @param acsControl - `null` without
+   */
   initialise(command: number, acsControl: number | null): void {
-    const { layout, acs } = this.#derived;
+    const { layout, acs, pmControl } = this.#derived;
     this.change(() => {
       this.#registers.load(layout.bytes);
       const kept = this.fn.isVirtualFunction ? command & PciCommand.MASTER : command;
       this.#registers.replace(Reg.COMMAND, 0xffff, kept);
       if (acs !== 0) this.#registers.replace(acs, -0x1_0000, (acsControl ?? 0) << 16);
+      if (pmControl !== 0) this.#registers.replace(pmControl, PM_CTRL_STATE_MASK, PowerState.D0);
+      const [msi, msix] = [this.capabilityAt(CapId.MSI), this.capabilityAt(CapId.MSIX)];
+      if (msi !== 0) this.#registers.replace(msi, MsiFlag.ENABLE << 16, 0);
+      if (msix !== 0) this.#registers.replace(msix, (MsixFlag.ENABLE | MsixFlag.MASK_ALL) << 16, 0);
     });
   }
 

@@ -89,6 +89,15 @@ describe('power management', () => {
   });
 });
 
+test('a dump of a function that slept with interrupts enabled: it is awake and silent at start', () => {
+  using machine = testMachine();
+  const runs = '4:06001000 34:40 40:01500306 44:0b000000 50:05600100 54:0000e0fe 60:110007c0 64:00200000 68:00300000';
+  const { config, access } = testConfig(machine, { config: { known: 0x100, runs } });
+  expect([config.powerState, config.memoryEnabled, access() & 1]).toEqual([PowerState.D0, true, 1]);
+  expect([config.read(0x52, 2) & 1, config.read(0x62, 2)]).toEqual([0, 0x0007]);
+  expect([config.initial(0x44, 1), config.initial(0x62, 2)]).toEqual([0x0b, 0xc007]);
+});
+
 describe('status registers', () => {
   test('the header’s errors are cleared by writing ones, the capability bit stays', () => {
     using machine = testMachine();
