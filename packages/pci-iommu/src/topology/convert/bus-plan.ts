@@ -9,7 +9,7 @@ const BUS_SIZE = 0x100;
 const FUNCTIONS_PER_DOMAIN = 0x1_0000;
 
 /** One bus that no listed bridge leads to. */
-export interface RootBus {
+interface RootBus {
   readonly domain: number;
   readonly bus: number;
   readonly busEnd: number;

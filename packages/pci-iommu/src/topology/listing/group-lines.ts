@@ -2,7 +2,7 @@ import { type Bdf, formatBdf, tryParseBdf } from '../bdf.ts';
 import type { LogicalLine } from '../lspci/logical-lines.ts';
 
 /** In which words a line tells a group; each form is a listing of its own. */
-export type GroupForm = 'heading' | 'attribute' | 'message' | 'path';
+type GroupForm = 'heading' | 'attribute' | 'message' | 'path';
 
 /** One function and the group that a line puts it in. */
 export interface GroupEntry {

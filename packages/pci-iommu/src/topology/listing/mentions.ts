@@ -5,6 +5,8 @@ import { type RawFunction, unknownFunction } from '../lspci/raw-function.ts';
 const MENTION_PATTERN =
   /(host bridge )?\b((?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\b(?:\*? ?\(\*?([0-9a-f]{4}):([0-9a-f]{4})\*?\))?/giu;
 const FULL_NAME_LENGTH = 12;
+/** A machine is refused for having more. */
+const MAX_FUNCTIONS = 0x1_0000;
 const HOST_BRIDGE_CLASS = 0x06_0000;
 
 /**
@@ -24,6 +26,7 @@ export function mentionedFunctions(
       const parts = tryParseBdf(name);
       if (parts === undefined || (name.length < FULL_NAME_LENGTH && device === undefined)) continue;
       const bdf = formatBdf(parts);
+      if (found.size > MAX_FUNCTIONS && !found.has(bdf)) continue;
       const known = found.get(bdf) ?? unknownFunction(bdf, line);
       found.set(bdf, {
         ...known,

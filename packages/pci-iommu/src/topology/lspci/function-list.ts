@@ -40,7 +40,8 @@ export class FunctionList {
   }
 
   #join(known: RawFunction, words: RawFunction, block: Block): RawFunction {
-    if (!block.text.hasDetails) return fillUnknown(known, words);
+    const isKnown = known.device !== null && known.class !== null && !known.idsByName;
+    if (!block.text.hasDetails) return isKnown ? known : fillUnknown(known, words);
     const isFirst = !this.#detailed.has(known.bdf);
     const tellsMore = rank(words) > rank(known);
     if (!isFirst) {

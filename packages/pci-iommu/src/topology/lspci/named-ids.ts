@@ -19,6 +19,8 @@ const DEVICE_LINE = /^\t([0-9a-f]{4}) {2}(.+)$/u;
 const CLASS_LINE = /^C ([0-9a-f]{2}) {2}(.+)$/u;
 const SUBCLASS_LINE = /^\t([0-9a-f]{2}) {2}(.+)$/u;
 const SEVERAL = -1;
+/** Longer than any vendor and device together. */
+const MAX_NAME = 300;
 /** What `lspci` prints for a class of which the list knows no subclass. */
 const UNNAMED_CLASS = /^Class \[?([0-9a-f]{4})\]?$/iu;
 
@@ -34,6 +36,7 @@ export function classOfName(name: string): number | null {
 
 /** The ids behind `Vendor Name Device Name`, each only when the names stand for nothing else. */
 export function idsOfNames(text: string): NamedIds {
+  if (text.length > MAX_NAME) return { vendor: null, device: null };
   const { vendors, devices } = names();
   let vendor: number | null = null;
   for (let end = text.length; end > 0; end = text.lastIndexOf(' ', end - 1)) {
