@@ -29,6 +29,12 @@ import {
 } from './registers.ts';
 
 const F = FunctionStruct;
+/** Offsets from the uncorrectable error status: mask, capabilities and control, header log. */
+const AER_MASK = 4;
+const AER_CONTROL = 20;
+const AER_HEADER_LOG = 24;
+/** @kernel PCI_ERR_CAP_FEP */
+const AER_FIRST_ERROR = 0x1f;
 const PMC_D1 = 0x0200_0000;
 const PMC_D2 = 0x0400_0000;
 /** Of bridges: bus numbers, windows, control. */
@@ -228,10 +234,20 @@ export class ConfigSpace {
     return aerStatus === 0 ? 0 : this.peek(aerStatus, 4);
   }
 
-  /** Notes an uncorrectable error, as hardware does. */
-  reportError(bits: number): void {
+  /**
+   * Notes an uncorrectable error, as hardware does.
+   * @param header - of the packet that it is about: kept with the first error that is not masked
+   */
+  reportError(bits: number, header: readonly number[] = []): void {
     const { aerStatus, deviceControl } = this.#derived;
-    if (aerStatus !== 0) this.#registers.set(aerStatus, bits);
+    if (aerStatus !== 0) {
+      const heard = ~this.peek(aerStatus + AER_MASK, 4);
+      const before = this.#registers.set(aerStatus, bits);
+      if ((before & heard) === 0 && (bits & heard) !== 0) {
+        this.#registers.replace(aerStatus + AER_CONTROL, AER_FIRST_ERROR, 31 - Math.clz32(bits & heard));
+        header.forEach((word, i) => this.#registers.replace(aerStatus + AER_HEADER_LOG + 4 * i, -1, word));
+      }
+    }
     if (deviceControl === 0 || (bits & AerBit.UNSUPPORTED_REQUEST) === 0) return;
     this.#registers.set(deviceControl, EXP_DEVSTA_UNSUPPORTED << 16);
   }

@@ -9,6 +9,7 @@ import type { PhysicalMemory } from '../memory/physical-memory.ts';
 import type { Topology, TopologyFunction } from '../topology/index.ts';
 import type { FaultLog } from './fault-log.ts';
 import type { GrantTable } from './grants/grant-table.ts';
+import type { PacketHeader } from './packet-header.ts';
 import type { Router } from './routing/index.ts';
 
 /**
@@ -46,6 +47,6 @@ export interface DmaBus {
   expressRegister(fn: TopologyFunction, offset: number): number;
   /** Whether the root complex takes addresses that a function translated by itself. */
   trustsTranslated(fn: TopologyFunction): boolean;
-  /** Notes an uncorrectable error in a function's AER registers. */
-  reportError(fn: TopologyFunction, bits: number): void;
+  /** Notes an uncorrectable error in a function's AER registers, and the packet that it is about. */
+  reportError(fn: TopologyFunction, bits: number, packet?: PacketHeader): void;
 }

@@ -12,6 +12,7 @@ export {
 } from './fault-record.ts';
 export * from './grants/index.ts';
 export { type PacketKind, payloadBytes, readRequestBytes } from './packet.ts';
+export { headerWords, type PacketHeader } from './packet-header.ts';
 export { PostedWrites } from './posted-writes.ts';
 export * from './routing/index.ts';
 export { ScatterGather, type SgEntry, type SgProgress } from './scatter-gather.ts';

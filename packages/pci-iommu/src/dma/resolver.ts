@@ -113,8 +113,8 @@ export class Resolver {
     if (this.resolve(address, bytes, false) < bytes || this.resolve(address, bytes, true) < bytes) return false;
     const refusal = atomicRefusal(this.#bus, this.#fn, this.#target, bytes);
     if (refusal === null) return true;
-    this.#bus.reportError(refusal.by, refusal.aer);
     this.#fail('aer-ur', address, bytes, refusal.reason);
+    this.#report(refusal.by, refusal.aer);
     return false;
   }
 
@@ -153,8 +153,7 @@ export class Resolver {
   /** What was found of a packet that failed is not moved. */
   #dropPartialPacket(address: number): void {
     const { runs } = this.walk;
-    const control = this.#bus.expressRegister(this.#fn, EXP_DEVCTL);
-    const packetBytes = this.#write ? payloadBytes(control) : readRequestBytes(control);
+    const packetBytes = this.#packetBytes;
     if ((address + runs.total) % packetBytes !== 0) runs.truncate(wholePackets(address, runs.total, packetBytes));
   }
 
@@ -342,7 +341,7 @@ export class Resolver {
     while (done < length) {
       const region = this.#bus.memory.map.regionAt(paddr + done);
       if (region === null) {
-        this.#fail('aer-ur', address + done, length - done, 'nothing at this physical address');
+        this.#abort(address + done, length - done, 'nothing at this physical address');
         break;
       }
       const bytes = Math.min(length - done, region.end - (paddr + done));
@@ -363,14 +362,13 @@ export class Resolver {
     while (done < length) {
       const bar = barOf(region, paddr + done);
       if (bar === null) {
-        this.#fail('aer-ur', address + done, length - done, 'no BAR at this physical address');
+        this.#abort(address + done, length - done, 'no BAR at this physical address');
         break;
       }
       const bytes = Math.min(length - done, bar.end - (paddr + done));
       if (route !== 'bus' && route !== 'peer' && !this.#isReached(bar, paddr + done)) {
-        const root = this.#bus.topology.pathToRoot(bar.fn).at(-1)!;
-        this.#bus.reportError(root, AerBit.UNSUPPORTED_REQUEST);
         this.#fail('aer-ur', address + done, length - done, 'outside the windows of the bridges above', bar);
+        this.#report(this.#bus.topology.pathToRoot(bar.fn).at(-1)!, AerBit.UNSUPPORTED_REQUEST);
         break;
       }
       if (!this.#answers(bar, address + done, length - done)) break;
@@ -386,8 +384,28 @@ export class Resolver {
 
   /** A port on the way does not let the packet through. */
   #refuse({ by, kind, reason }: Refusal, address: number, length: number): void {
-    this.#bus.reportError(by, kind === 'aer-ur' ? AerBit.UNSUPPORTED_REQUEST : AerBit.ACS_VIOLATION);
     this.#fail(kind, address, length, reason);
+    this.#report(by, kind === 'aer-ur' ? AerBit.UNSUPPORTED_REQUEST : AerBit.ACS_VIOLATION);
+  }
+
+  /** The root complex finds nobody who decodes an address; the root port that gave it the packet notes that. */
+  #abort(address: number, length: number, reason: string): void {
+    this.#fail('aer-ur', address, length, reason);
+    this.#report(this.#bus.topology.pathToRoot(this.#fn).at(-1)!, AerBit.UNSUPPORTED_REQUEST);
+  }
+
+  /** A function notes an error, with the packet that {@link fault} is about. */
+  #report(by: TopologyFunction, aer: number): void {
+    const { address, length, write } = this.fault!;
+    const packetBytes = this.#packetBytes;
+    const requesterId = this.#packet.requesterId ?? this.#fn.requesterId;
+    const inPacket = Math.min(length, packetBytes - (address % packetBytes));
+    this.#bus.reportError(by, aer, { write, requesterId, address, length: inPacket });
+  }
+
+  get #packetBytes(): number {
+    const control = this.#bus.expressRegister(this.#fn, EXP_DEVCTL);
+    return this.#write ? payloadBytes(control) : readRequestBytes(control);
   }
 
   /** Whether the bridges above a BAR let through what comes from the root complex. */
@@ -408,15 +426,15 @@ export class Resolver {
       if ((owner & Access.LOW_POWER) !== 0) access &= ~Access.DECODE;
     }
     if ((access & (Access.IN_RESET | Access.REMOVED)) !== 0) {
-      if (!this.#write) this.#bus.reportError(this.#fn, AerBit.COMPLETION_TIMEOUT);
       const reason = (access & Access.REMOVED) !== 0 ? 'target is gone' : 'target is in reset';
       this.#fail('aer-cto', address, length, reason, bar);
+      if (!this.#write) this.#report(this.#fn, AerBit.COMPLETION_TIMEOUT);
       return false;
     }
     if ((access & Access.DECODE) !== 0 && (access & (Access.BAR_0 << bar.bar)) !== 0) return true;
-    this.#bus.reportError(fn, AerBit.UNSUPPORTED_REQUEST);
     const reason = (access & Access.DECODE) !== 0 ? 'BAR was moved' : 'target does not decode memory';
     this.#fail('aer-ur', address, length, reason, bar);
+    this.#report(fn, AerBit.UNSUPPORTED_REQUEST);
     return false;
   }
 

@@ -31,6 +31,8 @@ export interface PciOptions {
   readonly dmaMask?: number;
   /** Notice what hardware would let pass: stale translations, revoked mappings, writes to free RAM. On by default. */
   readonly checks?: boolean;
+  /** An uncorrectable error stops the machine, as platforms do that turn it into a machine check. Off by default. */
+  readonly fatalErrors?: boolean;
   /** Leave command registers as the description has them. By default every function is enabled and may master the bus. */
   readonly commandAsDescribed?: boolean;
   /** Functions named by `pci=disable_acs_redir=`: see `AcsSetup`. */
@@ -55,6 +57,7 @@ export interface PciConfig {
   readonly backingBytes: number;
   readonly dmaMask: number;
   readonly checks: boolean;
+  readonly fatalErrors: boolean;
   readonly commandAsDescribed: boolean;
   readonly disableAcsRedir: readonly string[];
   readonly configAcs: string;
@@ -79,6 +82,7 @@ export function resolvePciOptions(machine: Machine, options: PciOptions): PciCon
     backingBytes: options.backingBytes ?? machine.memoryBytes,
     dmaMask: options.dmaMask ?? 2 ** 64,
     checks: options.checks ?? true,
+    fatalErrors: options.fatalErrors ?? false,
     commandAsDescribed: options.commandAsDescribed ?? false,
     disableAcsRedir: options.disableAcsRedir ?? [],
     configAcs: options.configAcs ?? '',

@@ -2,7 +2,7 @@ import { Device, noteFileHolder } from '@dmabuf-emu/core';
 import { atomicAdd, KernelError, type Machine, UsageError } from '@dmabuf-emu/shm';
 import { CapId, PciCommand } from '../config-space/index.ts';
 import { configSpaceAt, FunctionStruct, functionStates } from '../config-space/function-state.ts';
-import { type DmaBus, FaultLog, GrantTable, Router } from '../dma/index.ts';
+import { type DmaBus, FaultLog, GrantTable, headerWords, type PacketHeader, Router } from '../dma/index.ts';
 import { acsStateOf, type IommuGroup, iommuGroups, type KernelAcs } from '../groups/index.ts';
 import {
   DeviceTlb,
@@ -275,10 +275,12 @@ export class PciSystem implements DmaBus {
     return fn.description.ats === true;
   }
 
-  reportError(fn: TopologyFunction, bits: number): void {
-    this.functions[fn.index]!.config.reportError(bits);
+  reportError(fn: TopologyFunction, bits: number, packet?: PacketHeader): void {
+    this.functions[fn.index]!.config.reportError(bits, packet === undefined ? [] : headerWords(packet));
     const word = this.stateOf(fn) + F.errorFile.at;
     if (this.machine.mem.i32[word] !== 0) this.interrupts.tell(word);
+    if (!this.config.fatalErrors) return;
+    this.machine.diag.bug('machine-check', `${fn.bdf} reports an uncorrectable error: 0x${bits.toString(16)}`);
   }
 
   /** Routes are built anew: ACS control, or a bridge’s windows, buses, command or power state changed. */
