@@ -1,5 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { builtinMachine, readMachine, stringifyMachine, Topology, TopologyError } from '../index.ts';
+import { builtinMachine, readMachine, readMachineFile, stringifyMachine, Topology, TopologyError } from '../index.ts';
 
 describe('one entry for what people have', () => {
   test('a machine description in JSON', () => {
@@ -63,6 +66,21 @@ const BLOCK = `00:00.0 Host bridge [0600]: Intel Corporation X [8086:1234]
 		DevCtl:	CorrErr+
 
 `;
+
+describe('files', () => {
+  test('take their own name for the machine', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'read-machine-'));
+    writeFileSync(join(folder, 'lab-7.lspci.txt'), BLOCK);
+    expect(readMachineFile(join(folder, 'lab-7.lspci.txt')).description.name).toBe('lab-7');
+    expect(readMachineFile(join(folder, 'lab-7.lspci.txt'), { name: 'box' }).description.name).toBe('box');
+    expect(() => readMachineFile(join(folder, 'nothing'))).toThrow(/^no such file: /u);
+    rmSync(folder, { recursive: true });
+  });
+
+  test('that are no listings by their size are refused', () => {
+    expect(() => readMachine(new Uint8Array(256 * 2 ** 20 + 1))).toThrow(/^expected at most 256 MiB, got 257 MiB$/u);
+  });
+});
 
 describe('the ways in which people paste a listing', () => {
   const plain = readMachine(BLOCK, { name: 'x' });

@@ -7,6 +7,10 @@ import { MACHINE_READERS } from './formats.ts';
 import type { MachineReading, ReadOptions } from './machine-reading.ts';
 import { SourceBytes } from './source-bytes.ts';
 
+const MIB = 2 ** 20;
+/** Far above any listing; what is larger is something else. */
+const MAX_LENGTH = 256 * MIB;
+
 /**
  * Reads a machine from what people have: output of `lspci` in any form and mix, drawings, group listings, boot logs,
  * machine descriptions in JSON, tar archives of sysfs; packed with gzip or not. The content tells the format.
@@ -16,7 +20,11 @@ import { SourceBytes } from './source-bytes.ts';
  * const { description, unknowns } = readMachine(readFileSync('lspci.txt'));
  */
 export function readMachine(input: string | Uint8Array, options: ReadOptions = {}): MachineReading {
-  const source = new SourceBytes(unzipped(input), options.name ?? 'machine');
+  const content = unzipped(input);
+  if (content.length > MAX_LENGTH) {
+    throw new TopologyError(`expected at most ${MAX_LENGTH / MIB} MiB, got ${Math.ceil(content.length / MIB)} MiB`);
+  }
+  const source = new SourceBytes(content, options.name ?? 'machine');
   const reader = MACHINE_READERS.find((candidate) => candidate.recognises(source));
   if (reader === undefined) throw new TopologyError('expected a listing, a machine description or a snapshot');
   return reader.read(source, options);
@@ -31,7 +39,15 @@ export function readMachineFile(path: string, options: ReadOptions = {}): Machin
   const status = statSync(path, { throwIfNoEntry: false });
   if (status === undefined) throw new TopologyError(`no such file: ${path}`);
   if (status.isDirectory()) return readSysfs(path, { name: nameOfFile(path), ...options });
-  return readMachine(readFileSync(path), { name: nameOfFile(path), ...options });
+  return readMachine(bytesOf(path), { name: nameOfFile(path), ...options });
+}
+
+function bytesOf(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new TopologyError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** `lab-7.lspci.txt` is `lab-7`. */
