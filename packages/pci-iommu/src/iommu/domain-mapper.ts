@@ -6,10 +6,12 @@ import type { Iotlb } from './iotlb.ts';
 import { IotlbGather } from './iotlb-gather.ts';
 import type { PageTable } from './page-table.ts';
 import { PROT_MASK } from './prot.ts';
-import { highPage, lowPage } from './table-entry.ts';
+import { IOMMU_QUIRKS } from './quirks.ts';
+import { highBits, highPage, lowBits, lowPage } from './table-entry.ts';
 
 /** Changes the page table of a domain, under the domain's lock, for callers that have checked their arguments. */
 export class DomainMapper {
+  readonly #machine: Machine;
   readonly #map: MemoryMap;
   readonly #table: PageTable;
   readonly #iotlb: Iotlb | null;
@@ -18,6 +20,7 @@ export class DomainMapper {
 
   /** @param p - word of the domain's slot */
   constructor(machine: Machine, map: MemoryMap, p: number, table: PageTable, iotlb: Iotlb | null) {
+    this.#machine = machine;
     this.#map = map;
     this.#table = table;
     this.#iotlb = iotlb;
@@ -137,6 +140,11 @@ export class DomainMapper {
   }
 
   #remove(page: number, pages: number, gather: IotlbGather): number {
+    const few = this.#table.removeFew(lowBits(page) | 0, highBits(page), pages);
+    if (few > 0) gather.add(page, page + few);
+    if (few >= 0) return few;
+    const isInside = (this.#table.leafAt(page)?.page ?? page) !== page;
+    if (isInside && IOMMU_QUIRKS.has(this.#machine, 'iommu.unmapFromStart')) return 0;
     const removed = this.#table.remove(page, pages);
     if (removed.pages > 0) {
       this.#table.countMapped(-removed.pages);

@@ -170,6 +170,16 @@ describe('iommu_unmap', () => {
     expect([...domain.mappings()]).toMatchObject([{ iova: IOVA + 64 * KIB, size: 4096 }]);
   });
 
+  test('with quirk iommu.unmapFromStart, nothing goes when the range begins inside a leaf', () => {
+    using machine = testMachine({ quirks: ['iommu.unmapFromStart'] });
+    using domain = domainOf(machine, { pgsizeBitmap: 4 * KIB + 64 * KIB + GIB });
+    domain.map(IOVA, BIG_BAR, GIB + 64 * KIB, RW);
+    expect(domain.unmap(IOVA + 4096, GIB)).toBe(0);
+    expect(domain.unmap(IOVA + GIB + 4096, 4096)).toBe(0);
+    expect(domain.unmap(IOVA, 4096)).toBe(GIB);
+    expect(domain.unmap(IOVA + GIB, 4096)).toBe(64 * KIB);
+  });
+
   test('only multiples of the granule', () => {
     using machine = testMachine();
     using domain = domainOf(machine, { pgsizeBitmap: GRANULE_64K });

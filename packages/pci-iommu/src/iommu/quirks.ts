@@ -7,6 +7,11 @@ export const IOMMU_QUIRKS = defineQuirks({
     why: 'the generic page table took over the splitting into pages after 7.1',
     kernels: ['7.3'],
   },
+  'iommu.unmapFromStart': {
+    what: 'an unmap that begins inside a large page removes nothing, instead of the page as a whole',
+    why: 'the generic page table tells so in a comment, but looks for the beginning of a page; no caller does that',
+    kernels: [],
+  },
   'iommu.mmioPhysToDma': {
     what: 'without translation, MMIO is mapped at the address at which the inbound ranges of the host bridge show it, instead of its physical address',
     why: 'dma_direct_map_phys applies phys_to_dma to every mapping since 7.3',
