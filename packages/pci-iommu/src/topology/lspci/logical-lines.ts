@@ -32,7 +32,8 @@ export interface LogicalLine {
 const MIN_WRAP_WIDTH = 60;
 /** A longer line is none of `lspci`. */
 const MAX_TEXT = 4096;
-const HEADER_PATTERN = /^(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f] \S/iu;
+/** Class names start with a capital, so that prose (`01:00.0 is the card`) is none of a device. */
+const HEADER_PATTERN = /^(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-9a-fA-F] (?:[^a-z\s]|[0-9a-f]{4}: )/u;
 const INDENTED_HEADER_PATTERN = /^\S+ [^:]+: \S/u;
 const HEX_PATTERN = /^[0-9a-f]{1,2}0:(?: |$)/iu;
 const MORE_HEX_PATTERN = /^[0-9a-f]{2}(?: [0-9a-f]{2}){0,15}$/iu;
