@@ -1,5 +1,5 @@
 import { KernelError, type Machine } from '@dmabuf-emu/shm';
-import type { TopologyFunction } from '../topology/index.ts';
+import { AcsBit, type TopologyFunction } from '../topology/index.ts';
 import { accessSummary } from './access-summary.ts';
 import { BridgeRegisters } from './bridge-registers.ts';
 import type { ConfigHooks } from './config-hooks.ts';
@@ -9,6 +9,8 @@ import { Access, changeRegisters, FunctionStruct } from './function-state.ts';
 import type { ConfigLayout } from './layout/config-layout.ts';
 import type { RegisterEffect } from './register-effects.ts';
 import {
+  ACS_CAP,
+  ACS_EGRESS_VECTOR,
   AF_CTRL_FLR,
   AerBit,
   CapId,
@@ -218,6 +220,13 @@ export class ConfigSpace {
     if (acs !== 0) this.#writeWord(acs, value << 16, -0x1_0000);
   }
 
+  /** Ports, or functions of the device, that egress control closes: a bit each; 0 without a vector. */
+  get egressVector(): number {
+    const { acs } = this.#derived;
+    const able = acs !== 0 && (this.peek(acs, 2) & AcsBit.EgressControl) !== 0;
+    return able ? this.peek(acs + ACS_EGRESS_VECTOR - ACS_CAP, 4) : 0;
+  }
+
   /** The registers that only bridges have. */
   get bridge(): BridgeRegisters {
     return new BridgeRegisters((offset, size) => this.peek(offset, size));
@@ -301,9 +310,9 @@ export class ConfigSpace {
 
   /** What packets are routed by, as a text that changes when any of it does. */
   get #routes(): string {
-    if (!this.fn.isBridge) return String(this.acsControl);
+    if (!this.fn.isBridge) return [this.acsControl, this.egressVector].join();
     const registers = ROUTING_REGISTERS.map((offset) => this.peek(offset, 4));
-    return [this.acsControl, F.access.load(this.#machine.mem, this.#p), ...registers].join();
+    return [this.acsControl, this.egressVector, F.access.load(this.#machine.mem, this.#p), ...registers].join();
   }
 
   get #answers(): boolean {

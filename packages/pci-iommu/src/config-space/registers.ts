@@ -91,6 +91,8 @@ export const EXP_DEVCTL = 8;
 export const EXP_DEVSTA = 10;
 export const AER_UNCORRECTABLE_STATUS = 4;
 export const ACS_CAP = 4;
+/** @kernel PCI_ACS_EGRESS_CTL_V */
+export const ACS_EGRESS_VECTOR = 8;
 
 export const PM_CTRL_STATE_MASK = 0x3;
 export const PM_CTRL_NO_SOFT_RESET = 0x8;

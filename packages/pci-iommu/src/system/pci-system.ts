@@ -110,6 +110,7 @@ export class PciSystem implements DmaBus {
         machine,
         (fn) => this.stateOf(fn),
         (fn) => this.registersAt(fn),
+        (fn) => this.functions[fn.index]!.config,
       ),
       () => machine.mem.i32[this.#routeEpoch]!,
     );

@@ -1,6 +1,7 @@
-import { ACS_ALL_BITS, PcieType, type TopologyFunction } from '../../topology/index.ts';
+import { ACS_ALL_BITS, AcsBit, PcieType, type TopologyFunction } from '../../topology/index.ts';
 import {
   ACS_CAP,
+  ACS_EGRESS_VECTOR,
   AER_UNCORRECTABLE_STATUS,
   ATS_CAP_PAGE_ALIGNED,
   ATS_CAP,
@@ -48,6 +49,8 @@ const AER_USUAL_SEVERITY = 0x0006_2010;
 const AER_USUAL_COR_MASK = 0x2000;
 /** Generation and check of ECRC. */
 const AER_CAP_WRITABLE = 0x140;
+/** Ports that the egress control vector of this hardware has bits for. */
+const EGRESS_VECTOR_BITS = 32;
 const SRIOV_4K_PAGES = 0x1;
 const ALL_SRIOV_PAGES = 0x553;
 const REBAR_SIZES_SHIFT = 4;
@@ -85,9 +88,12 @@ const acs: CapabilityRules = {
   extended: true,
   at: CapAt.ACS,
   wanted: (fn) => isExpress(fn) && fn.acs !== null && fn.acs !== 'unknown',
-  length: () => 8,
-  fresh: () => {},
+  length: (fn) => (hasEgressVector(fn) ? 12 : 8),
+  fresh: (image, at, fn) => {
+    if (hasEgressVector(fn)) image.put(at + ACS_CAP + 1, 1, EGRESS_VECTOR_BITS);
+  },
   apply: (image, at, fn) => {
+    if (hasEgressVector(fn)) image.allow(at + ACS_EGRESS_VECTOR, 4, -1);
     if (fn.acs !== null && fn.acs !== 'unknown') {
       image.merge(at + ACS_CAP, 2, ACS_ALL_BITS, fn.acs.cap);
       image.merge(at + ACS_CAP + 2, 2, ACS_ALL_BITS, fn.acs.ctrl);
@@ -95,6 +101,10 @@ const acs: CapabilityRules = {
     image.allow(at + ACS_CAP + 2, 2, image.read(at + ACS_CAP, 2) & ACS_ALL_BITS);
   },
 };
+
+function hasEgressVector({ acs: known }: TopologyFunction): boolean {
+  return known !== null && known !== 'unknown' && (known.cap & AcsBit.EgressControl) !== 0;
+}
 
 const sriov: CapabilityRules = {
   id: ExtCapId.SRIOV,

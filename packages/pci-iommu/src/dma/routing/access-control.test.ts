@@ -1,5 +1,6 @@
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, test } from 'vitest';
+import { ExtCapId } from '../../config-space/index.ts';
 import { type PciFunction, PciSystem } from '../../system/index.ts';
 import { BAR, NODE, smallTopology, testSystem } from '../../system/test-system.ts';
 import { AcsBit, type MachineDescription, Topology } from '../../topology/index.ts';
@@ -113,6 +114,22 @@ describe('live registers of bridges', () => {
     expect(pci.function(NODE.D1).config.aerStatus).toBe(0x0010_0000);
     expect(c.dma.tryWrite(BAR.A, bytes)).toBe(4);
   });
+});
+
+test('the egress control vector is asked as it is at the moment', () => {
+  using host = testMachine();
+  const pci = PciSystem.create(host, { topology: machine({ [NODE.D1]: EC }), iommu: false, checks: false });
+  const b = pci.function(NODE.B);
+  const { config } = pci.function(NODE.D1);
+  const vector = config.extCapabilityAt(ExtCapId.ACS) + 8;
+  expect(b.dma.tryWrite(BAR.A, Uint8Array.of(1))).toBe(1);
+  config.write(vector, 4, 1);
+  expect(() => b.dma.write(BAR.A, Uint8Array.of(1))).toThrow(/acs-violation.*egress control/u);
+  expect(config.aerStatus).toBe(0x0020_0000);
+  config.acsControl |= RR;
+  expect(pci.router.tableOf(b.topology).find(BAR.A)).toBeNull();
+  config.write(vector, 4, 2);
+  expect(pci.router.tableOf(b.topology).find(BAR.A)?.target?.bdf).toBe(NODE.A0);
 });
 
 test('routes of a machine of 320 functions are found at once', () => {
