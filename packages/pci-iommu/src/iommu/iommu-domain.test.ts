@@ -1,22 +1,15 @@
-import { type Machine, Machine as MachineClass } from '@dmabuf-emu/shm';
+import { Machine } from '@dmabuf-emu/shm';
 import { propertyRuns, testMachine } from '@dmabuf-emu/shm/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { BIG_BAR, BIG_BAR_BYTES, smallMemory } from '../memory/test-memory.ts';
-import type { DomainOptions } from './domain-lifetime.ts';
+import { smallMemory } from '../memory/test-memory.ts';
 import { IommuDomain } from './iommu-domain.ts';
 import { IotlbGather } from './iotlb-gather.ts';
 import { IommuProt } from './prot.ts';
+import { BIG_BAR, BIG_BAR_BYTES, domainOf, MIB } from './test-domain.ts';
 
 const RW = IommuProt.READ | IommuProt.WRITE;
-const MIB = 2 ** 20;
 const IOVA = 0x7f12_3400_0000;
-
-/** A domain that is destroyed at the end of the test. */
-function domainOf(machine: Machine, options: Partial<DomainOptions> = {}): IommuDomain & Disposable {
-  const domain = IommuDomain.create(machine, smallMemory(machine).map, { type: 'unmanaged', ...options });
-  return Object.assign(domain, { [Symbol.dispose]: () => domain.destroy() });
-}
 
 describe('IommuDomain.map', () => {
   test('translates every page, also the last one of 48 bits', () => {
@@ -270,7 +263,7 @@ describe('a domain is shared', () => {
   test('a second handle, on another task, sees mappings and cached entries', () => {
     using machine = testMachine();
     using domain = domainOf(machine, { type: 'dma' });
-    using other = MachineClass.join(machine.handle);
+    using other = Machine.join(machine.handle);
     const twin = new IommuDomain(other, smallMemory(other).map, domain.ref);
     const iova = domain.iovaAlloc(8192);
     domain.map(iova, 0x3000, 8192, RW);
