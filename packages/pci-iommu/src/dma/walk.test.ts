@@ -70,6 +70,54 @@ test('accesses do the same with and without WebAssembly', { timeout: propertyTim
   );
 });
 
+/** What can be seen of accesses to three blocks of 2 MiB that are mapped as one page, in small ones, stale or not at all. */
+function runLarge(machine: ReturnType<typeof testMachine>, steps: readonly Step[]): unknown {
+  const pci = testSystem(machine, { iotlb: { sets: 16, ways: 2 } });
+  const { iommu, dma } = pci.function(NODE.C);
+  const ram = pci.memory.allocPages(512, 512);
+  const seen: unknown[] = [];
+  let gather = new IotlbGather();
+  for (const [what, page, count, other] of steps) {
+    const block = FIRST * 16 + (page % 3) * 2 ** 21;
+    const at = block + (other % 509) * 4096 + (other % 4096);
+    if (what === 0 || what === 1) {
+      if (iommu.iovaToPhys(block) === 0) iommu.map(block, ram, 2 ** 21, 1 + (other % 3));
+    } else if (what === 2) {
+      if (iommu.iovaToPhys(block) === 0) iommu.map(block, ram + 4096, 4096 * 500, 3);
+    } else if (what === 3) seen.push(iommu.unmapFast(block, 2 ** 21, gather));
+    else if (what === 4) {
+      iommu.iotlbSync(gather);
+      gather = new IotlbGather();
+    } else if (what === 5)
+      seen.push(
+        dma.tryWrite(
+          at,
+          Uint8Array.from({ length: count * 1500 }, (_, i) => i + page),
+        ),
+      );
+    else seen.push(dma.tryReadInto(at, new Uint8Array(count * 3000)));
+    const { iotlb, iotlbStats } = iommu;
+    seen.push(iotlbStats, iotlb!.count(), iotlb!.largeCount(), dma.fault?.address, dma.fault?.reason);
+  }
+  seen.push(pci.faults.list(), Buffer.from(pci.memory.cpuRead(ram, 2 ** 21)).toString('base64'));
+  for (let i = 0; i < 3; i++) iommu.unmap(FIRST * 16 + i * 2 ** 21, 2 ** 21);
+  iommu.flushIotlb();
+  pci.memory.freePages(ram, 512);
+  return seen;
+}
+
+test('and with large pages', { timeout: propertyTimeoutMs(120_000) }, () => {
+  const step = fc.tuple(fc.nat(8), fc.nat(2), fc.integer({ min: 1, max: 9 }), fc.nat(4000));
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 10, maxLength: 60 }), (steps) => {
+      using wasm = testMachine({ movers: 'wasm' });
+      using js = testMachine({ movers: 'js' });
+      expect(runLarge(wasm, steps)).toEqual(runLarge(js, steps));
+    }),
+    { numRuns: propertyRuns(25) },
+  );
+});
+
 test('pages across tables, at the top of the address space and in large leaves', () => {
   for (const movers of ['wasm', 'js'] as const) {
     using machine = testMachine({ movers, memoryBytes: 16 << 20 });

@@ -206,7 +206,7 @@ describe('IOTLB', () => {
 
   test('has the shape that was asked for', () => {
     using machine = testMachine();
-    using domain = domainOf(machine, { iotlb: { sets: 16, ways: 2 } });
+    using domain = domainOf(machine, { iotlb: { sets: 16, ways: 2 }, pgsizeBitmap: 4096 });
     domain.map(IOVA, BIG_BAR, 4 * MIB, RW);
     for (let i = 0; i < 1024; i++) translate(domain, IOVA + i * 4096);
     expect(domain.iotlb!.count()).toBe(32);
@@ -229,7 +229,7 @@ describe('IOTLB', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
         using machine = testMachine();
-        using domain = domainOf(machine, { iotlb: { sets: 16, ways: 2 } });
+        using domain = domainOf(machine, { iotlb: { sets: 16, ways: 2 }, pgsizeBitmap: 4096 });
         const model = new Map<number, number>();
         for (const [what, page, count] of steps) {
           if (what === 0) {

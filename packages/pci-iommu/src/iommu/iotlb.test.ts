@@ -1,7 +1,7 @@
 import { setSyncHook } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, test } from 'vitest';
-import { smallMemory } from '../memory/test-memory.ts';
+import { BIG_BAR, smallMemory } from '../memory/test-memory.ts';
 import { testSystem } from '../system/test-system.ts';
 import { IommuDomain, IommuProt, IotlbGather } from './index.ts';
 
@@ -134,4 +134,52 @@ test('invalidations of a range, a domain and the machine take what they name, an
     domain.unmap(IOVA, 3 * 4096);
     domain.destroy();
   }
+});
+
+describe('a large page', () => {
+  const LARGE = 2 ** 21;
+
+  test('is one entry, whatever part of it is used, and goes when any part is invalidated', () => {
+    using machine = testMachine();
+    using domain = domainOf(machine);
+    domain.map(LARGE, BIG_BAR, 2 * LARGE, RW);
+    for (let page = 512; page < 1536; page += 7) {
+      const frame = domain.translate(page, true) >>> 2;
+      expect(domain.memoryMap.paddrOf(frame)).toBe(BIG_BAR + page * 4096 - LARGE);
+    }
+    expect([domain.iotlb!.count(), domain.iotlb!.largeCount()]).toEqual([2, 2]);
+    expect(domain.iotlbStats).toMatchObject({ hits: 145, misses: 2 });
+    domain.iotlb!.invalidate(700, 701);
+    expect(domain.iotlb!.largeCount()).toBe(1);
+    domain.unmap(LARGE, 2 * LARGE);
+    expect(domain.iotlb!.count()).toBe(0);
+    expect(domain.translate(700, true)).toBe(0);
+  });
+
+  test('of 1 GiB is kept in parts of 2 MiB', () => {
+    using machine = testMachine();
+    using domain = domainOf(machine);
+    domain.map(2 ** 30, BIG_BAR, 2 ** 30, RW);
+    for (const page of [2 ** 18, 2 ** 18 + 5, 2 ** 18 + 512]) domain.translate(page, true);
+    expect(domain.iotlb!.largeCount()).toBe(2);
+    domain.unmap(2 ** 30, 2 ** 30);
+    expect(domain.iotlb!.count()).toBe(0);
+  });
+
+  test('stays usable until it is invalidated, and is void when an invalidation overtook its fill', () => {
+    using machine = testMachine();
+    using domain = domainOf(machine);
+    domain.map(LARGE, BIG_BAR, LARGE, RW);
+    const entry = domain.translate(600, true);
+    const gather = new IotlbGather();
+    domain.unmapFast(LARGE, LARGE, gather);
+    expect([domain.translate(600, true), domain.staleHit]).toEqual([entry, true]);
+    domain.iotlbSync(gather);
+    domain.map(LARGE, BIG_BAR, LARGE, RW);
+    beforeFill(
+      () => domain.unmap(LARGE, LARGE),
+      () => expect(domain.translate(600, true)).toBe(entry),
+    );
+    expect(domain.iotlb!.count()).toBe(0);
+  });
 });

@@ -8,9 +8,10 @@ import {
   spinUnlock,
   syncPoint,
 } from '@dmabuf-emu/shm';
-import { highBits, lowBits, walkEntry } from './table-entry.ts';
+import { LARGE_PAGES } from '../memory/page.ts';
+import { entryIn, highBits, lowBits, tableAround, walkEntry } from './table-entry.ts';
 
-/** Words of the header, known to walk.wat as well. Then the sets, then {@link COUNTERS}. */
+/** Words of the header, known to walk.wat as well. Then the sets, the sets of large pages, and {@link COUNTERS}. */
 const LOCK = 0;
 const SEQUENCE = 1;
 const HITS = 2;
@@ -28,6 +29,10 @@ const WAYS = 2;
 const ENTRY = 1;
 const TAG = 2;
 const WAY_WORDS = 3;
+/** Sets of large pages: what covers 512 pages each, 2 MiB. Known to walk.wat. */
+const LARGE_SETS = 16;
+const LARGE_BITS = 4;
+const LARGE_SET_WORDS = WAYS + WAY_WORDS * 4;
 /** Bit 0 of the sequence: something may have been cached. The invalidations are counted above it. */
 const FILLED = 1;
 const INVALIDATION = 2;
@@ -52,7 +57,8 @@ export interface IotlbStats {
 
 /**
  * A set-associative cache of translations in the arena, shared by every thread that translates in its domain. As on real
- * hardware, an entry outlives its page-table entry until it is invalidated.
+ * hardware, an entry outlives its page-table entry until it is invalidated. Large pages have sets of their own, which are
+ * looked at when a page is not in its set: an entry there stands for 2 MiB, also of a larger leaf.
  *
  * Neither a hit nor a fill takes a lock. The key of a way mixes its page, its entry and the stamp of its set: parts of two
  * fills are no entry. An invalidation gives the set a new stamp, its own number in the sequence, and rewrites the keys of the
@@ -67,6 +73,7 @@ export class Iotlb {
   readonly #i32: Int32Array;
   readonly #at: number;
   readonly #first: number;
+  readonly #large: number;
   readonly #end: number;
   readonly #sets: number;
   readonly #setBits: number;
@@ -84,7 +91,8 @@ export class Iotlb {
     this.#sets = sets;
     this.#setBits = 31 - Math.clz32(sets);
     this.#setWords = WAYS + WAY_WORDS * ways;
-    this.#end = this.#first + sets * this.#setWords;
+    this.#large = this.#first + sets * this.#setWords;
+    this.#end = this.#large + LARGE_SETS * LARGE_SET_WORDS;
   }
 
   /**
@@ -105,12 +113,40 @@ export class Iotlb {
       this.stale = check && walkEntry(words, top, low, high) !== hit;
       return hit;
     }
+    return this.#translateLarge(top, low, high, check, set, stamp, tag);
+  }
+
+  /** A page that is not in its set: maybe a large one is there that it is part of. */
+  #translateLarge(
+    top: number,
+    low: number,
+    high: number,
+    check: boolean,
+    set: number,
+    stamp: number,
+    tag: number,
+  ): number {
+    const words = this.#i32;
+    const block = blockOf(low, high);
+    const large = this.#large + (block & (LARGE_SETS - 1)) * LARGE_SET_WORDS;
+    const largeTag = block >>> LARGE_BITS;
+    const largeStamp = words[large]!;
+    const leaf = find(words, large + WAYS, large + LARGE_SET_WORDS, keyOf(largeStamp, largeTag));
+    if (leaf !== 0) {
+      words[this.#at + HITS]!++;
+      const hit = entryIn(words, leaf, low);
+      this.stale = check && walkEntry(words, top, low, high) !== hit;
+      return hit;
+    }
     this.stale = false;
     words[this.#at + MISSES]!++;
     const sequence = this.#open();
-    const entry = walkEntry(words, top, low, high);
+    const table = tableAround(words, top, low, high);
+    const entry = entryIn(words, table, low);
     syncPoint('iotlb.fill', set);
-    if (entry !== 0 && ((stamp - sequence) | 0) <= 0) fill(words, set, this.#setWords, stamp, tag, entry);
+    if (table < 0) {
+      if (((largeStamp - sequence) | 0) <= 0) fill(words, large, LARGE_SET_WORDS, largeStamp, largeTag, table);
+    } else if (entry !== 0 && ((stamp - sequence) | 0) <= 0) fill(words, set, this.#setWords, stamp, tag, entry);
     return entry;
   }
 
@@ -158,7 +194,7 @@ export class Iotlb {
     const stamp = this.#lock();
     if (stamp !== 0) {
       if (end - first >= this.#sets * 2) this.#clear(stamp);
-      else for (let page = first; page < end; page++) this.#drop(page, stamp);
+      else this.#dropRange(first, end, stamp);
     }
     spinUnlock(this.#machine, this.#at + LOCK);
     if (this.#devices !== 0 && atomicLoad(this.#mem, this.#devices) !== 0) this.#tell(first, end);
@@ -176,10 +212,19 @@ export class Iotlb {
 
   /** Entries that are cached, for checks on a quiet machine. */
   count(): number {
+    return this.#countSets(this.#first, this.#large, this.#setWords) + this.largeCount();
+  }
+
+  /** Those of {@link count} that stand for large pages. */
+  largeCount(): number {
+    return this.#countSets(this.#large, this.#end, LARGE_SET_WORDS);
+  }
+
+  #countSets(from: number, end: number, setWords: number): number {
     const words = this.#i32;
     let used = 0;
-    for (let set = this.#first; set < this.#end; set += this.#setWords) {
-      for (let way = set + WAYS; way < set + this.#setWords; way += WAY_WORDS) if (isValid(words, set, way)) used++;
+    for (let set = from; set < end; set += setWords) {
+      for (let way = set + WAYS; way < set + setWords; way += WAY_WORDS) if (isValid(words, set, way)) used++;
     }
     return used;
   }
@@ -216,18 +261,34 @@ export class Iotlb {
   }
 
   #clear(stamp: number): void {
+    this.#clearSets(this.#first, this.#large, this.#setWords, stamp);
+    this.#clearSets(this.#large, this.#end, LARGE_SET_WORDS, stamp);
+  }
+
+  #clearSets(from: number, end: number, setWords: number, stamp: number): void {
     const words = this.#i32;
-    for (let set = this.#first; set < this.#end; set += this.#setWords) {
+    for (let set = from; set < end; set += setWords) {
       words[set] = stamp;
-      for (let way = set + WAYS; way < set + this.#setWords; way += WAY_WORDS) words[way + ENTRY] = 0;
+      for (let way = set + WAYS; way < set + setWords; way += WAY_WORDS) words[way + ENTRY] = 0;
     }
   }
 
-  #drop(page: number, stamp: number): void {
+  #dropRange(first: number, end: number, stamp: number): void {
+    for (let page = first; page < end; page++) {
+      const low = lowBits(page);
+      const set = this.#first + (low & (this.#sets - 1)) * this.#setWords;
+      this.#drop(set, this.#setWords, tagOf(low, highBits(page), this.#setBits), stamp);
+    }
+    for (let page = first - (first % LARGE_PAGES); page < end; page += LARGE_PAGES) {
+      const block = blockOf(lowBits(page), highBits(page));
+      const set = this.#large + (block & (LARGE_SETS - 1)) * LARGE_SET_WORDS;
+      this.#drop(set, LARGE_SET_WORDS, block >>> LARGE_BITS, stamp);
+    }
+  }
+
+  #drop(set: number, setWords: number, tag: number, stamp: number): void {
     const words = this.#i32;
-    const set = this.#first + (lowBits(page) & (this.#sets - 1)) * this.#setWords;
-    const tag = tagOf(lowBits(page), highBits(page), this.#setBits);
-    for (let way = set + WAYS, end = set + this.#setWords; way < end; way += WAY_WORDS) {
+    for (let way = set + WAYS, end = set + setWords; way < end; way += WAY_WORDS) {
       const [entry, other] = [words[way + ENTRY]!, words[way + TAG]!];
       if (other === tag) words[way + ENTRY] = 0;
       else if (isValid(words, set, way)) words[way] = keyOf(stamp, other) ^ entry;
@@ -260,6 +321,11 @@ function tagOf(low: number, high: number, setBits: number): number {
   return (low >>> setBits) | (high << (32 - setBits)) | 0;
 }
 
+/** Number of the 2 MiB around a page. */
+function blockOf(low: number, high: number): number {
+  return (low >>> 9) | (high << 23);
+}
+
 function keyOf(stamp: number, tag: number): number {
   return Math.imul(tag, TAG_MIX) ^ Math.imul(stamp, STAMP_MIX);
 }
@@ -284,5 +350,5 @@ export function initIotlb(mem: Mem, at: number, sets: number, ways: number, top:
 
 /** Words that an IOTLB of this shape takes. */
 export function iotlbWords(sets: number, ways: number): number {
-  return HEADER_WORDS + sets * (WAYS + WAY_WORDS * ways) + COUNTERS;
+  return HEADER_WORDS + sets * (WAYS + WAY_WORDS * ways) + LARGE_SETS * LARGE_SET_WORDS + COUNTERS;
 }

@@ -67,6 +67,21 @@ export function walkEntry(words: Int32Array, top: number, low: number, high: num
   return table === 0 ? 0 : smallEntry(table, low);
 }
 
+/** What covers the 512 pages around a page: word of the last table, a 2 MiB leaf (negative), or 0. */
+export function tableAround(words: Int32Array, top: number, low: number, high: number): number {
+  let table = words[top + ((high << 5) | (low >>> 27))]!;
+  if (table === 0) return 0;
+  table = words[table + ((low >>> 18) & INDEX)]!;
+  if (table > 0) return words[table + ((low >>> 9) & INDEX)]!;
+  return table === 0 ? 0 : entryBelow(table, 2, (low >>> 9) & INDEX);
+}
+
+/** The entry of a page in what {@link tableAround} found. */
+export function entryIn(words: Int32Array, table: number, low: number): number {
+  if (table > 0) return words[table + (low & INDEX)]!;
+  return table === 0 ? 0 : smallEntry(table, low);
+}
+
 /** The table of the last level around a page; 0 or negative where there is none. */
 export function lastTable(words: Int32Array, top: number, low: number, high: number): number {
   let table = words[top + ((high << 5) | (low >>> 27))]!;
