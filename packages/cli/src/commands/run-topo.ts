@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { stringifyLspci } from '@dmabuf-emu/pci-iommu';
+import { stringifyLspci, Topology } from '@dmabuf-emu/pci-iommu';
 import { styleFor } from '../terminal/style.ts';
 import { chooseDevices, type ChosenDevice, functionOf, labelled } from '../topo/choose-devices.ts';
 import { compareGroups } from '../topo/group-comparison.ts';
@@ -21,7 +21,10 @@ export async function runTopoCommand(file: string | undefined, flags: TopoFlags)
   const comparison = expected === undefined ? undefined : compareGroups(view, expected);
   const exitCode = comparison === undefined || comparison.differences.length === 0 ? 0 : 1;
   if (flags.writeLspci !== undefined) {
-    const text = stringifyLspci(view.topology, { hex: true, ...(view.setup.iommu ? { groups: view.groups } : {}) });
+    const text = stringifyLspci(new Topology(view.reading.description), {
+      hex: true,
+      ...(view.setup.iommu ? { groups: view.groups } : {}),
+    });
     if (flags.writeLspci === '-') {
       process.stdout.write(text);
       return exitCode;

@@ -5,6 +5,7 @@ import {
   builtinMachines,
   type CpuDescription,
   formatBdf,
+  type MachineDescription,
   type MachineReading,
   parseConfigAcs,
   parseDevicePattern,
@@ -38,6 +39,8 @@ export function readTopoInput(file: string | undefined, flags: TopoFlags): TopoI
   const cpu = flags.cpu === undefined ? {} : { cpu: parseCpu(flags.cpu) };
   const reading = readSource(file, { ...cpu, ...(flags.lenient === true ? { lenient: true } : {}) });
   const { iommu, because } = chooseIommu(flags.iommu, reading);
+  const takenBack = !iommu && shownIommu(reading).iommu;
+  const before = takenBack ? withoutIsolation(reading.description) : reading.description;
   const setup: AcsSetup = {
     iommu,
     ...(flags.disableAcsRedir === undefined ? {} : { disableAcsRedir: parseRedirList(flags.disableAcsRedir) }),
@@ -50,7 +53,7 @@ export function readTopoInput(file: string | undefined, flags: TopoFlags): TopoI
     ...(flags.acsOverride === undefined ? [] : [`ACS of ${flags.acsOverride}`]),
   ];
   return {
-    view: new MachineView(reading, setup),
+    view: new MachineView(reading, setup, before),
     setupText: [`IOMMU ${iommu ? 'on' : 'off'} (${because})`, ...parameters].join(', '),
   };
 }
@@ -93,10 +96,15 @@ export function readExpectedGroups(file: string): ReturnType<typeof readGroupLis
 }
 
 function chooseIommu(asked: string | undefined, reading: MachineReading): { iommu: boolean; because: string } {
-  if (asked !== undefined) {
-    if (asked !== 'on' && asked !== 'off') throw new UsageError(`--iommu: expected on or off, got "${asked}"`);
-    return { iommu: asked === 'on', because: '--iommu' };
-  }
+  const shown = shownIommu(reading);
+  if (asked === undefined) return shown;
+  if (asked !== 'on' && asked !== 'off') throw new UsageError(`--iommu: expected on or off, got "${asked}"`);
+  const taken = asked === 'off' && shown.iommu ? ', what it made the kernel set up in ACS taken back' : '';
+  return { iommu: asked === 'on', because: `--iommu${taken}` };
+}
+
+/** Whether the source was made on a machine that used an IOMMU. */
+function shownIommu(reading: MachineReading): { iommu: boolean; because: string } {
   if (reading.listedGroups !== null) return { iommu: true, because: 'the source lists IOMMU groups' };
   const words = reading.description.functions.flatMap(({ acs }) => (acs === null || acs === 'unknown' ? [] : [acs]));
   if (words.some(({ ctrl }) => (ctrl & ACS_ON) === ACS_ON)) {
@@ -104,6 +112,15 @@ function chooseIommu(asked: string | undefined, reading: MachineReading): { iomm
   }
   const because = words.length === 0 ? 'not told by the source; see --iommu' : 'ACS is not set up in the source';
   return { iommu: false, because };
+}
+
+/** The machine before a kernel with an IOMMU set up ACS; firmware is taken to leave these bits clear. */
+function withoutIsolation(description: MachineDescription): MachineDescription {
+  const functions = description.functions.map((fn) => {
+    const { acs } = fn;
+    return acs === null || acs === 'unknown' ? fn : { ...fn, acs: { ...acs, ctrl: acs.ctrl & ~ACS_ON } };
+  });
+  return { ...description, functions };
 }
 
 function parseCpu(text: string): CpuDescription {

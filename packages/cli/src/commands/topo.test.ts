@@ -225,6 +225,23 @@ describe('setup', () => {
     expect(stdout).toMatch(/setup +IOMMU off \(.*\)/u);
   });
 
+  test('--iommu off takes back what an IOMMU made the kernel set up in the source', async () => {
+    const written = join(folder, 'with-iommu.json');
+    const machine = builtinMachine('aurora-8ve');
+    const functions = machine.functions.map((fn) =>
+      fn.acs === null || fn.acs === 'unknown' ? fn : { ...fn, acs: { ...fn.acs, ctrl: fn.acs.cap & 0x1d } },
+    );
+    writeFileSync(written, JSON.stringify({ ...machine, functions }));
+    expect(answer(await json(written), nic, ve)).toBe('THRU_HOST_BRIDGE');
+    const off = await json(written, '--iommu', 'off');
+    expect(answer(off, nic, ve)).toBe('BUS_ADDR');
+    expect(off.devices.find(({ bdf }) => bdf === '0000:19:04.0')).toMatchObject({
+      acs: { cap: 0x7f, ctrl: 0x1d },
+      acsRedirects: false,
+    });
+    expect((await run('topo', written, '--iommu', 'off')).stdout).toContain('made the kernel set up in ACS taken back');
+  });
+
   test('--disable-acs-redir clears redirects again', async () => {
     expect(await aurora('--iommu', 'on', '--disable-acs-redir', '19:04.0')).toBe('THRU_HOST_BRIDGE');
     expect(await aurora('--iommu', 'on', '--disable-acs-redir', '19:04.0;0000:19:08.0')).toBe('BUS_ADDR');

@@ -6,6 +6,7 @@ import {
   type IommuGroup,
   iommuGroups,
   type KernelAcs,
+  type MachineDescription,
   type MachineReading,
   type P2pExplanation,
   Topology,
@@ -26,9 +27,10 @@ export class MachineView {
   readonly #acs: KernelAcs;
   readonly #groupOf = new Map<Bdf, IommuGroup>();
 
-  constructor(reading: MachineReading, setup: AcsSetup) {
+  /** @param description - the machine that the setup meets, where that is another than the source shows */
+  constructor(reading: MachineReading, setup: AcsSetup, description: MachineDescription = reading.description) {
     this.reading = reading;
-    this.topology = new Topology(reading.description);
+    this.topology = new Topology(description);
     this.setup = setup;
     this.names = new FunctionNames(this.topology);
     this.groups = iommuGroups(this.topology, { ...setup, iommu: true });

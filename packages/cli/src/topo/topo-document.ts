@@ -79,6 +79,7 @@ export function topoDocument(
   comparison: GroupComparison | undefined,
 ): TopoDocument {
   const { reading, topology } = view;
+  const shown = new Map(reading.description.functions.map(({ bdf, acs }) => [bdf, acs]));
   return {
     schema: TOPO_SCHEMA,
     source: reading.source,
@@ -96,7 +97,7 @@ export function topoDocument(
         parent: topology.upstreamBridge(fn)?.bdf ?? null,
         numaNode: fn.description.numaNode ?? null,
         bars: fn.bars,
-        acs: fn.acs,
+        acs: shown.get(fn.bdf) ?? null,
         acsRedirects: mark === 'unknown' ? null : mark === 'redirects',
       };
     }),
