@@ -64,7 +64,6 @@ export class BarPlacer implements Placement {
     for (const kind of ['mem', 'prefetch'] as const) {
       for (const hostBridge of topology.hostBridges) this.#placeBelowRoot(hostBridge, kind);
     }
-    for (const bridge of this.bridgeWindows.keys()) this.#coverKnownBars(bridge);
   }
 
   #placeBelowRoot(hostBridge: HostBridge, kind: PlacedKind): void {
@@ -102,12 +101,21 @@ export class BarPlacer implements Placement {
 
   #piecesBehind(bridge: TopologyFunction, kind: PlacedKind): readonly Piece[] {
     const inside = this.#piecesOf(this.#topology.children(bridge), kind);
-    if (inside.length === 0) return [];
+    if (inside.length === 0 || this.#isOpen(bridge)) return inside;
     const known = bridge.windows.filter((window) => window.kind === kind);
     if (known.length === 0) return [{ ...wholeOf(inside), fn: bridge, bar: null, inside }];
     const way = this.#topology.pathToRoot(bridge);
     this.#giveUp(this.#placeIn(inside, known, this.#spaceAround(way), kind));
     return [];
+  }
+
+  /**
+   * A bridge of which no window is known lets everything through. Where addresses below it are known it stays so: it has one
+   * window of a kind, which may not be able to hold both them and the new ones.
+   */
+  #isOpen(bridge: TopologyFunction): boolean {
+    if (bridge.windows.some((window) => window.kind !== 'io')) return false;
+    return this.#topology.memoryBars.some(({ fn }) => this.#topology.pathToRoot(fn).includes(bridge));
   }
 
   /** Places each piece in the first range with room. Returns those that found none. */
@@ -143,16 +151,6 @@ export class BarPlacer implements Placement {
     }
   }
 
-  /** A bridge without any window lets everything through; with its first ones, it has to let known BARs through too. */
-  #coverKnownBars(bridge: TopologyFunction): void {
-    if (bridge.windows.some((window) => window.kind !== 'io')) return;
-    const below = this.#topology.memoryBars.filter(({ fn }) => this.#topology.pathToRoot(fn).includes(bridge));
-    for (const kind of ['mem', 'prefetch'] as const) {
-      const bars = below.filter(({ bar }) => windowKindOf(bar) === kind).map(({ bar }) => bar);
-      for (const { start, end } of merged(bars)) addTo(this.bridgeWindows, bridge, { kind, start, end });
-    }
-  }
-
   #giveUp(pieces: readonly Piece[]): void {
     for (const { fn, bar, inside } of pieces) {
       if (bar !== null) this.homeless.push({ fn, bar });
@@ -181,17 +179,6 @@ export class BarPlacer implements Placement {
       ...[...this.hostWindows.values()].flat(),
     ];
   }
-}
-
-/** The ranges of BARs, those that touch as one. */
-function merged(bars: readonly BarDescription[]): readonly AddressRange[] {
-  const ranges: { start: number; end: number }[] = [];
-  for (const { start, size } of bars.toSorted((a, b) => a.start - b.start)) {
-    const last = ranges.at(-1);
-    if (last !== undefined && last.end + 1 === start) last.end = start + size - 1;
-    else ranges.push({ start, end: start + size - 1 });
-  }
-  return ranges;
 }
 
 function isBelowFourGib(window: HostWindowDescription): boolean {

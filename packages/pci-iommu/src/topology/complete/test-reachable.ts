@@ -1,8 +1,12 @@
 import { expect } from 'vitest';
 import type { Topology } from '../index.ts';
 
-/** Every memory BAR is inside a window of every bridge above it that has any. */
+/** Bridges have one window of a kind, and every memory BAR is inside a window of every bridge above it that has any. */
 export function expectReachable(topology: Topology): void {
+  for (const { bdf, windows } of topology.functions) {
+    const kinds = windows.map((window) => window.kind);
+    expect(new Set(kinds).size, `windows of ${bdf}`).toBe(kinds.length);
+  }
   for (const { fn, bar } of topology.memoryBars) {
     for (const bridge of topology.pathToRoot(fn).slice(1)) {
       if (bridge.windows.length === 0) continue;
