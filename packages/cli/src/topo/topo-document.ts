@@ -14,7 +14,7 @@ import type { GroupComparison } from './group-comparison.ts';
 import type { MachineView, P2pTable } from './machine-view.ts';
 
 /** Schema name of the document. */
-export const TOPO_SCHEMA = 'dmabuf-emu/topo@1';
+const TOPO_SCHEMA = 'dmabuf-emu/topo@1';
 
 /** What `topo --json` prints. All functions are named `dddd:bb:dd.f`. */
 export interface TopoDocument {

@@ -2,7 +2,7 @@ import type { HostBridge, Topology, TopologyFunction } from '@dmabuf-emu/pci-iom
 import { foldedChildren, type TreeItem } from '../tree-items.ts';
 import type { Block, Box, Edge, Frame } from './shapes.ts';
 
-export const HEADER_HEIGHT = 34;
+const HEADER_HEIGHT = 34;
 const PADDING = 14;
 const PORT = { width: 128, height: 44 };
 const DEVICE = { width: 286, height: 62 };

@@ -3,7 +3,7 @@ import { placeBlock, type PlacedBlock } from './block-layout.ts';
 import type { HeatCell, HeatMap, Scene } from './shapes.ts';
 
 export const MARGIN = 24;
-export const TITLE_HEIGHT = 56;
+const TITLE_HEIGHT = 56;
 const BLOCK_GAP = 16;
 /** Blocks go on in a further column where the middle of one would be below that. */
 const COLUMN_HEIGHT = 2000;
