@@ -177,6 +177,19 @@ describe('flush queue (drivers §3.1 DMA_FQ)', () => {
     done();
   });
 
+  test('what a task queued that died is flushed when it is reaped', () => {
+    using machine = testMachine({ clock: 'manual' });
+    const { ram, queue, done } = lazy(machine);
+    const other = Machine.join(machine.handle, { name: 'engine' });
+    const nic = PciSystem.of(other).function(NODE.C);
+    dmaUnmapPhys(nic, dmaMapPhys(nic, ram, PAGE, RW, {}), PAGE);
+    expect(queue.length).toBe(1);
+    machine.reap(other.tid);
+    expect(queue.length).toBe(0);
+    expect(nic.iommu.livePages).toBe(0);
+    done();
+  });
+
   test('what is queued is no leak, and a destroyed domain forgets it', () => {
     using machine = testMachine({ clock: 'manual' });
     const { nic, map, done } = lazy(machine);

@@ -1,3 +1,4 @@
+import { Machine, setSyncHook, TaskKilled } from '@dmabuf-emu/shm';
 import { startTestWorker, testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, test } from 'vitest';
 import { ExtCapId, PRI_CTRL, PRI_STATUS, PriBit } from '../../config-space/index.ts';
@@ -160,6 +161,25 @@ describe('page requests', () => {
     machine.faults.failNth(1, { site: 'iopf.group' });
     expect(() => b.dma.write(IOVA, Uint8Array.of(1))).toThrow(/page request: invalid/u);
     expect(b.pri.outstanding).toBe(0);
+  });
+
+  test('what a task asked for that died is forgotten when it is reaped', () => {
+    using machine = testMachine();
+    const { pci, b } = priSystem(machine, () => 'success');
+    const other = Machine.join(machine.handle, { name: 'engine' });
+    const died = new TaskKilled(other.tid, 'iopf');
+    const former = setSyncHook((label) => {
+      if (label === 'iopf') throw died;
+    });
+    b.iommu.onPageFault('nobody-here');
+    expect(() => PciSystem.of(other).function(NODE.B).dma.write(IOVA, Uint8Array.of(1))).toThrow(died);
+    setSyncHook(former);
+    expect(b.pri.outstanding).toBe(1);
+    machine.reap(other.tid);
+    expect(b.pri.outstanding).toBe(0);
+    b.iommu.onPageFault(null);
+    expect(pci.pageRequests(b.topology.hostBridge).serve()).toBe(0);
+    expect(machine.verify()).toMatchObject({ errors: [], leaks: [] });
   });
 
   const worker = new URL(import.meta.resolve('#dist/iommu/pri/pri.test-worker.js'));
