@@ -73,8 +73,8 @@ test.skipIf(realDumps === null)(
       machines++;
       for (const setup of setups(topology)) expectAgreement(topology, setup, seen);
     }
-    expect(machines).toBeGreaterThan(25);
-    expect(seen.pairs).toBeGreaterThan(200_000);
+    expect(machines).toBeGreaterThan(20);
+    expect(seen.pairs).toBeGreaterThan(100_000);
     // Not one of them redirects packets to a port that does not forward upwards.
     expect(seen.unforwarded).toBe(0);
   },
