@@ -184,6 +184,7 @@ describe('an ODP importer on a thread of its own', () => {
         `nic-${index}`,
       ),
     );
+    await expect.poll(() => dmabuf.attachments().length, { timeout: 30_000 }).toBe(workers.length);
     await expect.poll(() => machine.mem.i32[control(machine).steps], { timeout: 30_000 }).toBeGreaterThan(20);
     for (let i = 0; i < 60; i++) {
       revoke(dmabuf);
