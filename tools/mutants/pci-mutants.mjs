@@ -40,7 +40,7 @@ export const PCI_MUTANTS = [
     'acs-isolation-on',
     'an IOMMU does not switch isolation on',
     'groups/acs-state.ts',
-    'firmware.value | (cap & (ISOLATION | blocks))',
+    'firmware.value | (cap & (PORT_ISOLATION | blocks))',
     'firmware.value | (cap & blocks)',
     'acs-state',
     'iommu-groups',
