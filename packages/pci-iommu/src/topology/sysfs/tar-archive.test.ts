@@ -37,6 +37,22 @@ describe('tar archives', () => {
     expect(() => readTar(archive)).toThrow(/archive is damaged: no size at 124/u);
   });
 
+  test.each([
+    ['leads back', `-${'0'.repeat(140)}1536`],
+    ['is no number', LONG],
+  ])('a size in a record that %s is refused', (_what, size) => {
+    const archive = Buffer.from(makeTar({ [size]: 'x' }, 'pax'));
+    archive.set(new TextEncoder().encode('size'), archive.indexOf('path='));
+    expect(() => readTar(archive)).toThrow(/archive is damaged: no size at 0/u);
+  });
+
+  test('records of any number are read once', () => {
+    const records = '5 a=\n'.repeat(100_000);
+    expect(contents(makeTar({ pax: records, a: 'x' }).map((byte, at) => (at === 156 ? 0x78 : byte)))).toEqual([
+      ['a', 'x'],
+    ]);
+  });
+
   test('other bytes are no archive', () => {
     expect(isTar(new Uint8Array(600))).toBe(false);
     expect(isTar(new TextEncoder().encode('00:00.0 Host bridge: X'))).toBe(false);

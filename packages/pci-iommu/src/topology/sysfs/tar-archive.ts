@@ -10,6 +10,7 @@ export interface TarEntry {
 }
 
 const BLOCK = 512;
+const MAX_LENGTH_DIGITS = 16;
 const MAGIC_AT = 257;
 const MAGIC = 'ustar';
 
@@ -30,15 +31,16 @@ export function readTar(bytes: Uint8Array): readonly TarEntry[] {
   // What the next header is told by those before it, which hold what does not fit.
   let longer: { path?: string; target?: string; size?: number } = {};
   for (let at = 0; at + BLOCK <= bytes.length && bytes[at] !== 0;) {
+    const entry = at;
     const header = bytes.subarray(at, at + BLOCK);
-    const size = longer.size ?? numberAt(header, 124, 12, at);
+    const size = longer.size ?? numberAt(header, 124, 12, entry);
     const body = bytes.subarray(at + BLOCK, at + BLOCK + size);
     if (body.length < size) throw new TopologyError(`archive is cut off: ${size} bytes expected at ${at + BLOCK}`);
     at += BLOCK + Math.ceil(size / BLOCK) * BLOCK;
     const flag = String.fromCodePoint(header[156] ?? 0);
     if (flag === TypeFlag.LongName) longer = { ...longer, path: textAt(body, 0, size) };
     else if (flag === TypeFlag.LongLink) longer = { ...longer, target: textAt(body, 0, size) };
-    else if (flag === TypeFlag.Pax) longer = { ...longer, ...readPax(body) };
+    else if (flag === TypeFlag.Pax) longer = { ...longer, ...readPax(body, entry) };
     else {
       const path = plainPath(longer.path ?? nameIn(header));
       const target = longer.target ?? textAt(header, 157, 100);
@@ -65,17 +67,16 @@ function plainPath(path: string): string {
 }
 
 /** Records `LENGTH KEY=VALUE\n`. */
-function readPax(body: Uint8Array): { path?: string; target?: string; size?: number } {
+function readPax(body: Uint8Array, entry: number): { path?: string; target?: string; size?: number } {
   const found: { path?: string; target?: string; size?: number } = {};
   for (let at = 0; at < body.length;) {
-    const text = new TextDecoder().decode(body.subarray(at));
-    const length = Number.parseInt(text, 10);
+    const length = Number.parseInt(textAt(body, at, MAX_LENGTH_DIGITS), 10);
     if (!(length > 0)) break;
     const record = new TextDecoder().decode(body.subarray(at, at + length - 1));
     const [key, value] = splitAt(record.slice(record.indexOf(' ') + 1), '=');
     if (key === 'path') found.path = value;
     if (key === 'linkpath') found.target = value;
-    if (key === 'size') found.size = Number(value);
+    if (key === 'size') found.size = checkedSize(Number(value), entry);
     at += length;
   }
   return found;
@@ -88,10 +89,12 @@ function splitAt(text: string, mark: string): readonly [string, string] {
 
 function numberAt(header: Uint8Array, at: number, length: number, entry: number): number {
   const digits = textAt(header, at, length).trim();
-  const value = Number.parseInt(digits === '' ? '0' : digits, 8);
-  if (!Number.isSafeInteger(value) || value < 0)
-    throw new TopologyError(`archive is damaged: no size at ${entry + at}`);
-  return value;
+  return checkedSize(Number.parseInt(digits === '' ? '0' : digits, 8), entry + at);
+}
+
+function checkedSize(size: number, at: number): number {
+  if (!Number.isSafeInteger(size) || size < 0) throw new TopologyError(`archive is damaged: no size at ${at}`);
+  return size;
 }
 
 function textAt(bytes: Uint8Array, at: number, length: number): string {
