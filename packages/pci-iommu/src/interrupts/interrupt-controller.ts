@@ -147,7 +147,7 @@ function signal(file: File): void {
 function findFree(words: Int32Array, table: number, count: number, room: number): number[] | null {
   const found: number[] = [];
   for (let destination = 0; destination < DESTINATIONS; destination++) {
-    for (let vector = FIRST_VECTOR; vector + room - 1 <= LAST_VECTOR; vector += room) {
+    for (let vector = Math.ceil(FIRST_VECTOR / room) * room; vector + room - 1 <= LAST_VECTOR; vector += room) {
       const number = destination * 256 + vector;
       let free = true;
       for (let i = 0; i < room && free; i++) free = words[table + number + i] === 0;

@@ -183,6 +183,16 @@ describe('the MSI-X table is memory in the BAR', () => {
 });
 
 describe('messages', () => {
+  test.each([1, 2, 4, 8, 16, 32])('%d vectors of MSI differ in the low bits of one message', (vectors) => {
+    using machine = testMachine();
+    const { interrupts } = interruptSystem(machine, { msi: { vectors, wide: true, maskable: true } }).function(NIC);
+    interrupts.enable('msi', vectors);
+    const all = Array.from({ length: vectors }, (_, vector) => vector);
+    expect(all.every((vector) => interrupts.trigger(vector))).toBe(true);
+    expect(all.map((vector) => interrupts.received(vector))).toEqual(all.map(() => 1));
+    interrupts.disable();
+  });
+
   test.each([
     ['half of one', MESSAGE_WINDOW.start, 2],
     ['two of them', MESSAGE_WINDOW.start, 8],
