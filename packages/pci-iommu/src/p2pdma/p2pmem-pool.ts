@@ -1,6 +1,7 @@
 import { i32, kmemSlab, type Machine, type Mem, ref, spinLock, spinUnlock, struct, u53 } from '@dmabuf-emu/shm';
 import { FunctionStruct } from '../config-space/function-state.ts';
 import { countSetBits, findClearRun, nextClearBit, writeBits } from '../memory/bit-runs.ts';
+import { undoOnFailure } from '../internal/unwind.ts';
 import { PAGE_SIZE } from '../memory/page.ts';
 
 const F = FunctionStruct;
@@ -47,28 +48,34 @@ export class P2pmemPool {
     this.#p = p;
   }
 
-  /** Whether any range was added. */
-  get exists(): boolean {
-    return F.p2pmemChunks.load(this.#mem, this.#p) !== 0;
-  }
-
-  /** Adds a range of whole pages. @throws KernelError ENOMEM, also for more than 128 GiB */
-  add(start: number, busStart: number, pages: number): void {
-    const chunk = this.#machine.slab(C).alloc('p2pmem_chunk');
-    const c = this.#machine.slab(C).at(chunk);
-    try {
-      C.bitmap.set(this.#mem, c, kmemSlab(this.#machine, wordsOf(pages)).alloc('p2pmem_bitmap'));
-    } catch (error) {
-      this.#machine.slab(C).free(chunk, 'p2pmem_chunk');
-      throw error;
-    }
+  /**
+   * Adds a range of whole pages. @returns false, and nothing changes, when part of it was added already
+   * @throws KernelError ENOMEM, also for more than 128 GiB
+   */
+  add(start: number, busStart: number, pages: number): boolean {
+    const slab = this.#machine.slab(C);
+    const bitmaps = kmemSlab(this.#machine, wordsOf(pages));
+    const chunk = slab.alloc('p2pmem_chunk');
+    const bitmap = undoOnFailure(
+      () => bitmaps.alloc('p2pmem_bitmap'),
+      () => slab.free(chunk, 'p2pmem_chunk'),
+    );
+    const c = slab.at(chunk);
+    C.bitmap.set(this.#mem, c, bitmap);
     C.start.set(this.#mem, c, start);
     C.busStart.set(this.#mem, c, busStart);
     C.pages.set(this.#mem, c, pages);
-    this.#locked(() => {
+    const added = this.#locked(() => {
+      if (this.#overlaps(start, pages)) return false;
       C.next.set(this.#mem, c, F.p2pmemChunks.load(this.#mem, this.#p));
       F.p2pmemChunks.store(this.#mem, this.#p, chunk);
+      return true;
     });
+    if (!added) {
+      bitmaps.free(bitmap, 'p2pmem_bitmap');
+      slab.free(chunk, 'p2pmem_chunk');
+    }
+    return added;
   }
 
   /** Takes pages in a row. @returns the physical address of the first, 0 when no range has so many */
@@ -104,11 +111,6 @@ export class P2pmemPool {
     return c === 0 ? -1 : paddr - C.start.get(this.#mem, c) + C.busStart.get(this.#mem, c);
   }
 
-  /** Whether part of a range was added already. */
-  overlaps(start: number, pages: number): boolean {
-    return this.list().some((chunk) => start < end(chunk) && chunk.start < start + pages * PAGE_SIZE);
-  }
-
   /** The ranges, newest first. */
   list(): readonly PoolChunk[] {
     return [...this.#chunks()].map((c) => ({
@@ -130,6 +132,10 @@ export class P2pmemPool {
       slab.free(chunk, 'p2pmem_chunk');
       chunk = next;
     }
+  }
+
+  #overlaps(start: number, pages: number): boolean {
+    return this.list().some((chunk) => start < end(chunk) && chunk.start < start + pages * PAGE_SIZE);
   }
 
   *#chunks(): Iterable<number> {

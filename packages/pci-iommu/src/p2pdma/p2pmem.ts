@@ -1,5 +1,5 @@
 import { SgTable } from '@dmabuf-emu/core';
-import { KernelError, type Machine, type Random } from '@dmabuf-emu/shm';
+import { isKernelError, KernelError, type Machine, type Random } from '@dmabuf-emu/shm';
 import { FunctionStruct } from '../config-space/function-state.ts';
 import { PAGE_SIZE } from '../memory/page.ts';
 import { isDecodedMemory, type Topology, type TopologyFunction } from '../topology/index.ts';
@@ -64,12 +64,10 @@ export class P2pmem {
     }
     const start = description.start + offset;
     const pages = bytes / PAGE_SIZE;
-    const pool = this.#pool(fn);
-    if (pool.overlaps(start, pages)) {
+    if (!this.#pool(fn).add(start, start + fn.hostBridge.busOffsetAt(start), pages)) {
       this.#context.machine.diag.warn('p2pmem-conflict', `part of BAR ${bar} of ${fn.bdf} was added already`);
       throw new KernelError('ENOMEM', call, `0x${start.toString(16)}+${pages} pages were added already`);
     }
-    pool.add(start, start + fn.hostBridge.busOffsetAt(start), pages);
   }
 
   /** Lets everybody find a function's memory, or no longer. Without initialisation nothing happens. @kernel pci_p2pmem_publish */
@@ -110,7 +108,8 @@ export class P2pmem {
     if (address === null) return null;
     try {
       return SgTable.from(this.#context.machine, [{ address, length }], 'pci_p2pmem_alloc_sgl');
-    } catch {
+    } catch (error) {
+      if (!isKernelError(error, 'ENOMEM')) throw error;
       this.free(fn, address, length);
       return null;
     }
@@ -197,7 +196,8 @@ export class P2pmem {
     try {
       faults.check('pci_alloc_p2pmem');
       return false;
-    } catch {
+    } catch (error) {
+      if (!isKernelError(error, 'ENOMEM')) throw error;
       return true;
     }
   }

@@ -1,4 +1,5 @@
 import { kmemSlab, type Machine } from '@dmabuf-emu/shm';
+import { undoOnFailure } from '../../internal/unwind.ts';
 import { AtsStruct } from './ats-struct.ts';
 import { DomainStruct } from '../domain-struct.ts';
 import { highBits, lowBits } from '../table-entry.ts';
@@ -36,18 +37,16 @@ export class DeviceTlb {
     const { mem } = machine;
     const words = kmemSlab(machine, iotlbWords(SETS, WAYS));
     const tlb = words.alloc('pci.ats');
-    try {
-      const made = machine.slab(A).alloc('pci.ats');
-      const p = machine.slab(A).at(made);
-      A.fn.set(mem, p, fn);
-      A.tlb.set(mem, p, tlb);
-      A.tlbAt.set(mem, p, words.at(tlb) + 1);
-      initIotlb(mem, words.at(tlb) + 1, SETS, WAYS, 0);
-      return made;
-    } catch (error) {
-      words.free(tlb, 'pci.ats');
-      throw error;
-    }
+    const made = undoOnFailure(
+      () => machine.slab(A).alloc('pci.ats'),
+      () => words.free(tlb, 'pci.ats'),
+    );
+    const p = machine.slab(A).at(made);
+    A.fn.set(mem, p, fn);
+    A.tlb.set(mem, p, tlb);
+    A.tlbAt.set(mem, p, words.at(tlb) + 1);
+    initIotlb(mem, words.at(tlb) + 1, SETS, WAYS, 0);
+    return made;
   }
 
   /** Ends it. No access may be under way. */
