@@ -108,7 +108,7 @@ export class PageRequestQueue {
     G.pages.set(this.#mem, p, group.pages);
     G.write.set(this.#mem, p, group.write ? 1 : 0);
     const response = this.#post(made, group.pages) ? this.#await(p) : 'success';
-    slab.free(made, 'iopf.group');
+    this.#locked(() => slab.free(made, 'iopf.group'));
     return response;
   }
 
@@ -131,7 +131,7 @@ export class PageRequestQueue {
   /** False: the last page found no room. */
   #post(group: number, pages: number): boolean {
     let posted = true;
-    withSpin(this.#machine, this.#p + Q.lock.at, () => {
+    this.#locked(() => {
       for (let i = 1; i <= pages; i++) {
         const tail = Q.tail.load(this.#mem, this.#p);
         const next = (tail + 1) % PAGE_REQUEST_RECORDS;
@@ -160,7 +160,7 @@ export class PageRequestQueue {
 
   /** Takes the next record out: its group if that is complete, else -1; 0 when there is none for this thread. */
   #take(): number {
-    return withSpin(this.#machine, this.#p + Q.lock.at, () => {
+    return this.#locked(() => {
       const head = Q.head.load(this.#mem, this.#p);
       if (head === Q.tail.load(this.#mem, this.#p)) return 0;
       const group = Q.records.get(this.#mem, this.#p, 2 * head);
@@ -183,9 +183,13 @@ export class PageRequestQueue {
     if (p === 0) return false;
     const handler = this.#handlerOf(p);
     const response = handler === 0 ? 'invalid' : this.#handle(p, handler);
-    G.response.store(this.#mem, p, PAGE_RESPONSES.indexOf(response) + 1);
-    completionOf(this.#machine, p, G.done).complete();
-    return true;
+    return this.#locked(() => {
+      // Whoever asked may have given up meanwhile.
+      if (this.#machine.slab(G).tryAt(group) === 0) return false;
+      G.response.store(this.#mem, p, PAGE_RESPONSES.indexOf(response) + 1);
+      completionOf(this.#machine, p, G.done).complete();
+      return true;
+    });
   }
 
   #handle(p: number, handler: number): PageResponse {
@@ -196,6 +200,10 @@ export class PageRequestQueue {
       pages: G.pages.get(this.#mem, p),
       write: G.write.get(this.#mem, p) === 1,
     });
+  }
+
+  #locked<T>(fn: () => T): T {
+    return withSpin(this.#machine, this.#p + Q.lock.at, fn);
   }
 
   /** Number of the handler of a group's domain; 0 for none, or when the domain is gone. */
