@@ -45,6 +45,17 @@ describe('who has the DMA of a group (drivers §3.3)', () => {
     expect(owners.ownerOf(a0.topology)).toBe(0);
   });
 
+  test('functions that are attached when they are first used can be claimed before', () => {
+    using machine = testMachine();
+    const pci = testSystem(machine, { deferredAttach: true });
+    const fn = pci.function(NODE.B);
+    expect(fn.isAttachDeferred).toBe(true);
+    pci.owners.claimDevice(fn.topology, VFIO);
+    expect(fn.iommu.type).toBe('blocked');
+    pci.owners.releaseDevice(fn.topology);
+    expect(fn.iommu.type).toBe('dma');
+  });
+
   test('a claim blocks the DMA of the whole group, giving it back lets drivers in again', () => {
     using machine = testMachine();
     const { owners, a0, a1, b } = setup(machine);

@@ -182,7 +182,8 @@ export class PciSystem implements DmaBus {
       machine: this.machine,
       groups: this.groups,
       groupOf: (fn) => this.groupOf(fn),
-      hasDefaultDomain: (fn) => F.domain.load(this.machine.mem, this.stateOf(fn)) === 0,
+      hasDefaultDomain: (fn) =>
+        F.domain.load(this.machine.mem, this.stateOf(fn)) === 0 || this.functions[fn.index]!.isAttachDeferred,
       block: (fn, on) => this.domains.attachGroup(fn, on ? this.domains.blocked() : null),
     }));
   }

@@ -1,7 +1,9 @@
 import { DmaBuf } from '@dmabuf-emu/core';
 import { taskIsDead, type VerifyBuilder } from '@dmabuf-emu/shm';
+import { FunctionStruct } from '../config-space/function-state.ts';
 import { IommuDomain } from '../iommu/index.ts';
 import { DomainStruct } from '../iommu/domain-struct.ts';
+import { AtsStruct } from '../iommu/ats/ats-struct.ts';
 import { GroupStruct } from '../iommu/pri/page-request-queue.ts';
 import { TableStruct, UpperTableStruct } from '../iommu/table-store.ts';
 import { IrqStruct } from '../interrupts/irq-struct.ts';
@@ -18,6 +20,17 @@ export function verifyPci(system: PciSystem, report: VerifyBuilder): void {
   verifyIrqs(system, report, deaths);
   verifyP2pmem(system, report, deaths);
   verifyOwners(system, report, deaths);
+  verifyDeviceTlbs(system, report, deaths);
+}
+
+function verifyDeviceTlbs(system: PciSystem, report: VerifyBuilder, deaths: boolean): void {
+  const { mem } = system.machine;
+  const slab = system.machine.slab(AtsStruct);
+  for (const tlb of slab.live()) {
+    const { bdf, topology } = system.functions[AtsStruct.fn.get(mem, slab.at(tlb))]!;
+    if (FunctionStruct.deviceTlb.load(mem, system.stateOf(topology)) === tlb) continue;
+    found(report, deaths, 'ats', `translations kept by ${bdf} are not those that it uses`);
+  }
 }
 
 function verifyIrqs({ machine, functions }: PciSystem, report: VerifyBuilder, deaths: boolean): void {

@@ -5,7 +5,7 @@ import { PciSystem } from '../../system/index.ts';
 import type { PciOptions } from '../../system/options.ts';
 import { BAR, NODE, smallTopology } from '../../system/test-system.ts';
 import { AcsBit, type AcsKnowledge } from '../../topology/index.ts';
-import { IommuProt, IotlbGather } from '../index.ts';
+import { DeviceTlb, IommuProt, IotlbGather } from '../index.ts';
 
 const RW = IommuProt.READ | IommuProt.WRITE;
 const IOVA = 0x10_0000;
@@ -38,6 +38,17 @@ describe('ATS', () => {
     b.disableAts();
     b.untrusted = true;
     expect(() => b.enableAts()).toThrow(/EINVAL.*untrusted/u);
+  });
+
+  test('a cache that no function uses is found', () => {
+    using machine = testMachine();
+    const pci = atsSystem(machine);
+    const b = pci.function(NODE.B);
+    b.enableAts();
+    const lost = new DeviceTlb(machine, DeviceTlb.create(machine, b.index));
+    expect(machine.verify().leaks).toEqual([expect.stringContaining('kept by 0000:')]);
+    lost.destroy();
+    b.disableAts();
   });
 
   test('every failing allocation is unwound', () => {
