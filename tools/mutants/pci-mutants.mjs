@@ -113,6 +113,7 @@ export const PCI_MUTANTS = [
     'const redirect = false;',
     'access-control',
     'routing',
+    'packet',
     'agreement',
   ),
   pci(
@@ -123,6 +124,7 @@ export const PCI_MUTANTS = [
     'bus < secondary && bus > subordinate',
     'access-control',
     'routing',
+    'packet',
     'agreement',
   ),
   pci(
@@ -133,6 +135,7 @@ export const PCI_MUTANTS = [
     'if (!isPort && this.#translated && (acs & AcsBit.TranslationBlocking) !== 0)',
     'access-control',
     'routing',
+    'packet',
     'agreement',
   ),
   pci(
@@ -143,6 +146,7 @@ export const PCI_MUTANTS = [
     'const inside = windows === null ? within : within;',
     'access-control',
     'routing',
+    'packet',
     'agreement',
   ),
   pci(
@@ -222,7 +226,7 @@ export const PCI_MUTANTS = [
     'const start = cursor.firstPage(next);\n      if (removed === 0) first = start;',
     'const start = cursor.firstPage(next);\n      if (removed === 0) first = next;',
     'page-table',
-    'iommu-domain',
+    'page-sizes',
     'iotlb',
   ),
   pci(
