@@ -7,7 +7,7 @@ export function stressCommand(done: (exitCode: number) => void): Command {
     .description('runs exporters against importers on worker threads and checks every byte and every rule')
     .allowExcessArguments(false)
     .option('--scenario <file>', 'JSON or YAML file; the other options override it')
-    .option('--machine <name>', 'built-in machine, or a file with the output of lspci -vvv')
+    .option('--machine <name>', 'built-in machine, or a file with one: lspci output, a sysfs copy, NCCL XML, ...')
     .option('--exporter <list>', 'vfio, rdma, heap or both (vfio and rdma)')
     .option('--importers <list>', 'engines by kind, such as odp=2,gpu=1')
     .option('--rogue <kind>', 'adds an importer that breaks this rule')
