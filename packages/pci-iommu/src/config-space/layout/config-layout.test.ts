@@ -18,7 +18,9 @@ import {
 import { testFunction } from '../../topology/test-machine.ts';
 import { randomMachine } from '../../topology/test-random-machine.ts';
 import { readRealDump, realDumpNames, realDumps, realDumpsState } from '../../topology/test-real-dumps.ts';
+import { SAVED_WORDS } from '../function-state.ts';
 import { configBytesOf } from '../index.ts';
+import { layOutConfig } from './config-layout.ts';
 
 /** What the bytes tell of a function. */
 function toldBy(bytes: Uint8Array, fn: TopologyFunction): Record<string, unknown> {
@@ -128,6 +130,24 @@ describe('the bytes of a function tell what its description tells', () => {
       { numRuns: propertyRuns(200) },
     );
   });
+});
+
+test('of capabilities that a dump has again and again the first counts: what a reset saves has room', () => {
+  const dump = new Uint8Array(4096);
+  const view = new DataView(dump.buffer);
+  dump[0x06] = 0x10;
+  dump[0x34] = 0x40;
+  view.setUint32(0x40, 0x0002_0010, true);
+  for (let at = 0x100; at < 0xfc0; at += 0x40) {
+    view.setUint32(at, (0x0001_0010 | ((at + 0x40 < 0xfc0 ? at + 0x40 : 0) << 20)) >>> 0, true);
+    view.setUint32(at + 0x1c, 0x553, true);
+  }
+  const { capabilities, writable } = layOutConfig(functionWith({ config: describeConfig(dump) }));
+  const places = capabilities.filter(({ id, extended }) => extended && id === 0x10).map(({ at }) => at);
+  expect(places).toHaveLength(59);
+  expect(writable.has(places[0]! + 8)).toBe(true);
+  expect(writable.has(places[1]! + 8)).toBe(false);
+  expect(writable.size).toBeLessThan(SAVED_WORDS);
 });
 
 function functionWith(more: Partial<FunctionDescription>): TopologyFunction {

@@ -43,11 +43,20 @@ export function layOutConfig(fn: TopologyFunction): ConfigLayout {
   const extended = size === CONFIG_BYTES ? placeAll(image, fn, EXTENDED_CAPABILITIES, extendedList(image)) : [];
   linkExtended(image, extended);
   const capabilities = [...conventional, ...extended];
-  for (const { id, at, extended: isExtended } of capabilities) {
-    const known = isExtended ? EXTENDED_CAPABILITIES : CONVENTIONAL_CAPABILITIES;
-    known.find((rules) => rules.id === id)?.apply(image, at, fn);
-  }
+  // Of capabilities that a list has twice, software knows the first.
+  for (const rules of CONVENTIONAL_CAPABILITIES) applyTo(conventional, rules, image, fn);
+  for (const rules of EXTENDED_CAPABILITIES) applyTo(extended, rules, image, fn);
   return { size, bytes: image.bytes, writable: image.writable, clearable: image.clearable, capabilities };
+}
+
+function applyTo(
+  places: readonly CapabilityPlace[],
+  rules: CapabilityRules,
+  image: RegisterImage,
+  fn: TopologyFunction,
+): void {
+  const place = places.find(({ id }) => id === rules.id);
+  if (place !== undefined) rules.apply(image, place.at, fn);
 }
 
 /** The capabilities in a dump, then those that the description names besides. */
