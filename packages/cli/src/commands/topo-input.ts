@@ -65,7 +65,13 @@ function checkCombination({ from, to, json, writeLspci }: TopoFlags): void {
 
 function readSource(file: string | undefined, options: ReadOptions): MachineReading {
   if (file === undefined) return readLive(options);
-  if (file === '-') return within('stdin', () => readMachine(readFileSync(0), { name: 'stdin', ...options }));
+  if (file === '-')
+    return within('stdin', () =>
+      readMachine(
+        attempt(() => readFileSync(0)),
+        { name: 'stdin', ...options },
+      ),
+    );
   const builtin = builtinMachines().find(({ name }) => name === file);
   if (builtin !== undefined) return readMachine(JSON.stringify(builtinMachine(file)), { name: file, ...options });
   return within(file, () => readMachineFile(file, options));
@@ -84,15 +90,24 @@ function within<T>(source: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof TopologyError) || error.message.includes(source)) throw error;
+    const isBadInput = error instanceof TopologyError || error instanceof UsageError;
+    if (!isBadInput || error.message.includes(source)) throw error;
     throw new UsageError(`${source}: ${error.message}`);
+  }
+}
+
+/** What the file system says. @throws UsageError */
+function attempt<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
   }
 }
 
 /** The groups of the listing of `--expect-groups`. @throws UsageError naming the file */
 export function readExpectedGroups(file: string): ReturnType<typeof readGroupListing> {
-  const text = readFileSync(file, 'utf8');
-  return within(file, () => readGroupListing(text));
+  return within(file, () => readGroupListing(attempt(() => readFileSync(file, 'utf8'))));
 }
 
 function chooseIommu(asked: string | undefined, reading: MachineReading): { iommu: boolean; because: string } {
@@ -106,8 +121,10 @@ function chooseIommu(asked: string | undefined, reading: MachineReading): { iomm
 /** Whether the source was made on a machine that used an IOMMU. */
 function shownIommu(reading: MachineReading): { iommu: boolean; because: string } {
   if (reading.listedGroups !== null) return { iommu: true, because: 'the source lists IOMMU groups' };
-  const words = reading.description.functions.flatMap(({ acs }) => (acs === null || acs === 'unknown' ? [] : [acs]));
-  if (words.some(({ ctrl }) => (ctrl & ACS_ON) === ACS_ON)) {
+  const words = reading.description.functions.flatMap(({ acs, acsControlIfAny }) =>
+    acs === null || acs === 'unknown' ? (acsControlIfAny ?? []) : acs.ctrl,
+  );
+  if (words.some((ctrl) => (ctrl & ACS_ON) === ACS_ON)) {
     return { iommu: true, because: 'ACS is set up in the source as an IOMMU makes the kernel do it' };
   }
   const because = words.length === 0 ? 'not told by the source; see --iommu' : 'ACS is not set up in the source';
@@ -117,8 +134,9 @@ function shownIommu(reading: MachineReading): { iommu: boolean; because: string 
 /** The machine before a kernel with an IOMMU set up ACS; firmware is taken to leave these bits clear. */
 function withoutIsolation(description: MachineDescription): MachineDescription {
   const functions = description.functions.map((fn) => {
-    const { acs } = fn;
-    return acs === null || acs === 'unknown' ? fn : { ...fn, acs: { ...acs, ctrl: acs.ctrl & ~ACS_ON } };
+    const { acs, acsControlIfAny } = fn;
+    if (acs !== null && acs !== 'unknown') return { ...fn, acs: { ...acs, ctrl: acs.ctrl & ~ACS_ON } };
+    return acsControlIfAny === undefined ? fn : { ...fn, acsControlIfAny: acsControlIfAny & ~ACS_ON };
   });
   return { ...description, functions };
 }

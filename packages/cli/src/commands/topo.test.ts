@@ -86,6 +86,8 @@ describe('usage', () => {
     [['topo', 'genoa-4gpu', '--config-acs', '1@1'], /--config-acs: /u],
     [['topo', 'genoa-4gpu', '--json', '--write-lspci', '-'], /expected --json or --write-lspci -, not both/u],
     [['topo', 'genoa-4gpu', '--expect-groups', 'none.txt'], /ENOENT.*none\.txt/u],
+    [['topo', 'genoa-4gpu', '--expect-groups', '.'], /EISDIR/u],
+    [['topo', '/dev/null'], /no file, but a device: \/dev\/null/u],
     [['topo', 'genoa-4gpu', '--svg', 'no/such/folder.svg'], /ENOENT.*folder\.svg/u],
   ])('%j is refused with exit code 2', async (args, message) => {
     const { code, stdout, stderr } = await run(...args);
@@ -240,6 +242,16 @@ describe('setup', () => {
       acsRedirects: false,
     });
     expect((await run('topo', written, '--iommu', 'off')).stdout).toContain('made the kernel set up in ACS taken back');
+  });
+
+  test('ACS control words without their capability count as well', async () => {
+    const drawing = '-[0000:00]-+-01.0-[01]----00.0\n           \\-02.0-[02]----00.0\n';
+    const words = '\t\tACSCtl: SrcValid+ TransBlk- ReqRedir+ CmpltRedir+ UpstreamFwd+ EgressCtrl- DirectTrans-\n';
+    const listing = file('words.txt', drawing + words);
+    expect((await json(listing)).setup.iommu).toBe(true);
+    const { stdout } = await run('topo', listing, '--iommu', 'off');
+    expect(stdout).toContain('made the kernel set up in ACS taken back');
+    expect(stdout).not.toContain('ACS redirects');
   });
 
   test('--disable-acs-redir clears redirects again', async () => {

@@ -39,6 +39,7 @@ export function readMachineFile(path: string, options: ReadOptions = {}): Machin
   const status = statSync(path, { throwIfNoEntry: false });
   if (status === undefined) throw new TopologyError(`no such file: ${path}`);
   if (status.isDirectory()) return readSysfs(path, { name: nameOfFile(path), ...options });
+  if (status.isCharacterDevice() || status.isBlockDevice()) throw new TopologyError(`no file, but a device: ${path}`);
   return readMachine(bytesOf(path), { name: nameOfFile(path), ...options });
 }
 
