@@ -7,5 +7,5 @@ export { FunctionReset, type ResetMethod, resetTogether } from './function-reset
 export type { CapabilityPlace } from './layout/capability-rules.ts';
 export type { ConfigLayout } from './layout/config-layout.ts';
 export { type MsiRegisters, msiRegisters } from './layout/msi-registers.ts';
+export { disablePasid, enablePasid, pasidBits } from './pasid.ts';
 export * from './registers.ts';
-export * from './translation-control.ts';

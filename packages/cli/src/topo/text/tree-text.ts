@@ -40,21 +40,29 @@ export function treeText(
   const nameWidth = all ? Infinity : Math.max(MIN_NAME, width - OTHER_COLUMNS);
   const context: TreeContext = { view, labels, nameWidth, style, rows: [] };
   const minRun = all ? Infinity : MIN_FOLDED;
+  const nodes = numaNodes(view.topology);
   for (const bridge of view.topology.hostBridges) {
     const items = foldedChildren(view.topology, view.topology.rootBusFunctions(bridge), labels, minRun);
     const only = items.length === 1 && items[0]!.kind === 'folded' ? `, ${items[0]!.text}` : '';
-    const text = hostText(view.topology, bridge) + only;
+    const text = hostText(nodes.get(bridge) ?? []) + only;
     context.rows.push([{ text: `[${bridge.name}]`, paint: style.bold }, { text }]);
     if (only === '') addItems(context, '', items);
   }
   return columns(context.rows, 'lllll');
 }
 
-function hostText(topology: Topology, bridge: HostBridge): string {
-  const nodes = new Set(
-    topology.functions.filter((fn) => fn.hostBridge === bridge).flatMap((fn) => fn.description.numaNode ?? []),
-  );
-  return nodes.size === 0 ? 'host bridge' : `host bridge, NUMA ${[...nodes].toSorted((a, b) => a - b).join('+')}`;
+/** NUMA nodes that functions below each host bridge are near. */
+function numaNodes({ functions }: Topology): ReadonlyMap<HostBridge, readonly number[]> {
+  const nodes = new Map<HostBridge, Set<number>>();
+  for (const { hostBridge, description } of functions) {
+    const { numaNode } = description;
+    if (numaNode !== undefined) nodes.set(hostBridge, (nodes.get(hostBridge) ?? new Set()).add(numaNode));
+  }
+  return new Map([...nodes].map(([bridge, near]) => [bridge, [...near].toSorted((a, b) => a - b)]));
+}
+
+function hostText(nodes: readonly number[]): string {
+  return nodes.length === 0 ? 'host bridge' : `host bridge, NUMA ${nodes.join('+')}`;
 }
 
 function addItems(context: TreeContext, indent: string, items: readonly TreeItem[]): void {

@@ -102,7 +102,8 @@ export class Topology {
 
   /** The virtual functions of a physical function. */
   virtualFunctions(physfn: TopologyFunction): readonly TopologyFunction[] {
-    return this.functions.filter((fn) => fn.physfn === physfn);
+    this.#virtual ??= byPhysicalFunction(this.functions);
+    return this.#virtual.get(physfn) ?? [];
   }
 
   /**
