@@ -12,8 +12,6 @@ export const PCI_INTERRUPT_PIN = 0x3d;
 export const PCI_STD_HEADER_SIZEOF = 0x40;
 export const PCI_STD_NUM_BARS = 6;
 export const PCI_ROM_ADDRESS_ENABLE = 0x1;
-/** Bytes of the space that conventional PCI has. */
-export const PCI_CFG_SPACE_SIZE = 0x100;
 
 /** Registers of the power management capability. */
 export const PCI_PM_PMC = 2;

@@ -102,7 +102,7 @@ function bitSpinContended(machine: Machine, at: number, bit: number): number {
 }
 
 /** True when task `id` is known to have died inside the kernel. */
-export function ownerDied(machine: Machine, id: number): boolean {
+function ownerDied(machine: Machine, id: number): boolean {
   return (
     MachineHeader.deaths.get(machine.mem, HEADER_AT) > 0 && TaskStruct.state.load(machine.mem, taskAt(id)) === TASK_DEAD
   );
