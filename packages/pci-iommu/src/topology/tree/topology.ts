@@ -39,6 +39,7 @@ export class Topology {
   readonly #byKey = new Map<number, TopologyFunction>();
   readonly #byBus = new Map<number, TopologyFunction[]>();
   readonly #bars: BarIndex;
+  #virtual: ReadonlyMap<TopologyFunction, readonly TopologyFunction[]> | null = null;
 
   /**
    * @param description - a machine description; it is checked first
@@ -235,6 +236,19 @@ class FunctionBuilder {
     if (found === undefined) throw new TopologyError(`no host bridge with root bus ${formatBus(domain, bus)}`);
     return found;
   }
+}
+
+function byPhysicalFunction(
+  functions: readonly TopologyFunction[],
+): ReadonlyMap<TopologyFunction, readonly TopologyFunction[]> {
+  const virtual = new Map<TopologyFunction, TopologyFunction[]>();
+  for (const fn of functions) {
+    if (fn.physfn === null) continue;
+    const siblings = virtual.get(fn.physfn);
+    if (siblings === undefined) virtual.set(fn.physfn, [fn]);
+    else siblings.push(fn);
+  }
+  return virtual;
 }
 
 function keyOf(bdf: Bdf): number {
