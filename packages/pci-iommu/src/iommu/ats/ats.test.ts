@@ -32,7 +32,7 @@ describe('ATS', () => {
     b.enableAts(13);
     const at = b.config.findExtCapability(ExtCapId.ATS);
     expect(b.config.read(at + ATS_CTRL, 2)).toBe(0x8001);
-    expect(() => b.enableAts()).toThrow(/EBUSY/u);
+    expect(() => b.enableAts(11)).toThrow(/EBUSY/u);
     b.disableAts();
     expect([b.config.read(at + ATS_CTRL, 2), b.deviceTlb]).toEqual([0x0001, null]);
     b.disableAts();

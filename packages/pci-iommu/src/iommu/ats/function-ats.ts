@@ -23,18 +23,18 @@ export interface AtsFunction {
  * Switches ATS on: from now on the function keeps translations. Nothing of it may be accessing memory.
  * @param p - word of the function's state
  * @param pageShift - bits of the smallest translation
- * @throws KernelError EINVAL without the capability, for an untrusted function and for pages below 4 KiB; EBUSY when it is on;
- * ENOMEM. Nothing is changed then
+ * @throws KernelError EINVAL without the capability and for an untrusted function; EBUSY when it is on; EINVAL for pages below
+ * 4 KiB; ENOMEM. Nothing is changed then
  * @kernel pci_enable_ats
  */
 export function enableAts(fn: AtsFunction, p: number, pageShift: number): void {
   const { machine, config } = fn;
+  const refused = (code: 'EINVAL' | 'EBUSY', why: string): KernelError =>
+    new KernelError(code, 'pci_enable_ats', `${fn.bdf}: ${why}`);
   const at = config.findExtCapability(ExtCapId.ATS);
-  if (at === 0 || fn.untrusted || pageShift < MIN_PAGE_SHIFT) {
-    const why = at === 0 ? 'no ATS' : fn.untrusted ? 'untrusted' : `pages of 2^${pageShift} bytes`;
-    throw new KernelError('EINVAL', 'pci_enable_ats', `${fn.bdf}: ${why}`);
-  }
-  if (F.deviceTlb.load(machine.mem, p) !== 0) throw new KernelError('EBUSY', 'pci_enable_ats', `${fn.bdf}: it is on`);
+  if (at === 0 || fn.untrusted) throw refused('EINVAL', at === 0 ? 'no ATS' : 'untrusted');
+  if (F.deviceTlb.load(machine.mem, p) !== 0) throw refused('EBUSY', 'it is on');
+  if (pageShift < MIN_PAGE_SHIFT) throw refused('EINVAL', `pages of 2^${pageShift} bytes`);
   const tlb = DeviceTlb.create(machine, fn.index);
   config.write(at + ATS_CTRL, 2, ATS_CTRL_ENABLE | (pageShift - MIN_PAGE_SHIFT));
   new DeviceTlb(machine, tlb).moveTo(fn.iommu);
