@@ -6,6 +6,9 @@ export interface TopologyErrorPlace {
   readonly path?: string;
 }
 
+/** Longest message: what was found may be a line of any length. */
+const MAX_LENGTH = 400;
+
 /**
  * Bad input: text that is not `lspci` output, or a machine description that contradicts itself.
  *
@@ -23,7 +26,8 @@ export class TopologyError extends Error {
     const line = place.line ?? 0;
     const path = place.path ?? '';
     const prefix = line > 0 ? `line ${line}: ` : path === '' ? '' : `${path}: `;
-    super(prefix + problem);
+    const text = prefix + problem;
+    super(text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}...` : text);
     this.name = 'TopologyError';
     this.line = line;
     this.path = path;

@@ -201,6 +201,11 @@ describe('bad input', () => {
     ]);
   });
 
+  test('a line of any length makes a message that can be read', () => {
+    const long = (): unknown => readMachine(`${BLOCK}00:02.0 ${'['.repeat(2 ** 20)}`);
+    expect(long).toThrow(/^line 26: expected "class: vendor device" after 00:02\.0, got "\[{200,400}\.\.\.$/u);
+  });
+
   test('noise of any length ends, and its warnings do too', () => {
     const noise = `${BLOCK}${'00:00.9 X: Y\n'.repeat(20_000)}`;
     const { warnings } = readMachine(noise, { lenient: true });
