@@ -1,6 +1,7 @@
-import { describeConfig, PowerState, Reg } from '@dmabuf-emu/pci-iommu';
+import { describeConfig, ExtCapId, PowerState, Reg, SRIOV_CTRL } from '@dmabuf-emu/pci-iommu';
 import { expect, test } from 'vitest';
 import { irqRig } from '../testing/irq-rig.fixture.ts';
+import { BDF } from '../testing/topology.fixture.ts';
 
 /** A dump of a function with PM and PCI Express. @param control - the power management control register */
 function dump(control: number): Uint8Array {
@@ -31,4 +32,15 @@ test.each([
   expect(r.dut.memoryEnabled).toBe(false);
   r.dut.setPowerState(PowerState.D0);
   expect([registers(), r.dut.memoryEnabled, r.fn.config.powerState]).toEqual([before, true, PowerState.D0]);
+});
+
+test('a physical function stays in D0 while its virtual functions are enabled, and no longer', () => {
+  using r = irqRig({}, BDF.PF);
+  const { config } = r.fn;
+  r.dut.setPowerState(PowerState.D3hot);
+  expect(config.powerState).toBe(PowerState.D0);
+  config.write(config.extCapabilityAt(ExtCapId.SRIOV) + SRIOV_CTRL, 2, 0);
+  r.dut.setPowerState(PowerState.D3hot);
+  expect(config.powerState).toBe(PowerState.D3hot);
+  r.dut.setPowerState(PowerState.D0);
 });

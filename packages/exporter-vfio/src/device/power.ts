@@ -1,4 +1,4 @@
-import { PowerState } from '@dmabuf-emu/pci-iommu';
+import { type ConfigSpace, ExtCapId, PowerState, SRIOV_CTRL, SriovBit } from '@dmabuf-emu/pci-iommu';
 import { moveDmaBufs } from '../dma-buf/move.ts';
 import { mayUnrevoke } from './memory-enabled.ts';
 import type { OpenDevice } from './open-device.ts';
@@ -20,19 +20,25 @@ export function lockAndSetPowerState(device: OpenDevice, state: number): void {
 }
 
 /**
- * Sets the hardware's power state; a function that loses its registers in D3hot gets them back in D0. Does nothing (the kernel's EBUSY, which its callers ignore) while virtual functions are
- * enabled. @kernel vfio_pci_set_power_state
+ * Sets the hardware's power state; a function that loses its registers in D3hot gets them back in D0. Leaves D0 only while no
+ * virtual functions are enabled (the kernel's EBUSY, which its callers ignore).
+ * @kernel vfio_pci_set_power_state
  * @locks vfio.memory_lock held for writing
  */
 export function setPowerState(core: VfioCore, state: PowerState): void {
   core.memoryLock.assertHeldWrite('vfio_pci_set_power_state');
-  const { sriov } = core.fn.topology.description;
-  if (state > PowerState.D0 && sriov !== undefined && sriov.numVfs > 0) return;
   const { config, reset } = core.fn;
+  if (state > PowerState.D0 && hasVirtualFunctions(config)) return;
   const before = config.powerState;
   const loses = !config.keepsRegistersInD3;
   if (loses && before < PowerState.D3hot && state >= PowerState.D3hot) reset.saveState();
   config.powerState = state;
   if (loses && before >= PowerState.D3hot && state === PowerState.D0) reset.restoreState();
   core.trace('vfio_power', state);
+}
+
+/** @kernel pci_num_vf */
+function hasVirtualFunctions(config: ConfigSpace): boolean {
+  const at = config.extCapabilityAt(ExtCapId.SRIOV);
+  return at !== 0 && (config.peek(at + SRIOV_CTRL, 2) & SriovBit.ENABLE) !== 0;
 }

@@ -252,8 +252,9 @@ export class PciFunction implements DmaDevice {
       if (isKernelError(error)) return false;
       throw error;
     }
-    this.#setFlag(FunctionFlag.ATTACH_DEFERRED, false);
+    // Whoever finds the flag gone may use the domain.
     this.attachDomain(null);
+    this.#setFlag(FunctionFlag.ATTACH_DEFERRED, false);
     return true;
   }
 
