@@ -1,5 +1,4 @@
-import { KernelError, type Machine, type Mutex, mutexOf, syncPoint } from '@dmabuf-emu/shm';
-import { undoOnFailure } from '../internal/unwind.ts';
+import { KernelError, type Machine, type Mutex, mutexOf, orUndo, syncPoint } from '@dmabuf-emu/shm';
 import type { ConfigSpace } from './config-space.ts';
 import { FunctionStruct } from './function-state.ts';
 import { PowerState } from './registers.ts';
@@ -110,7 +109,7 @@ export class FunctionReset {
     if (this.methods.length > 0 && !this.deviceLock.tryLock()) {
       throw new KernelError('EAGAIN', 'pci_try_reset_function', `the device lock of ${this.config.fn.bdf} is held`);
     }
-    undoOnFailure(
+    orUndo(
       () => this.resetLocked(),
       () => {
         if (this.deviceLock.heldByMe) this.deviceLock.unlock();

@@ -1,6 +1,5 @@
 import { DmaDirection } from '@dmabuf-emu/core';
-import { isKernelError, KernelError } from '@dmabuf-emu/shm';
-import { undoOnFailure } from '../internal/unwind.ts';
+import { isKernelError, KernelError, orUndo } from '@dmabuf-emu/shm';
 import { type DmaAttributes, type DmaDevice, dmaLimit } from './dma-device.ts';
 import { IotlbGather } from './iotlb-gather.ts';
 import { IommuProt } from './prot.ts';
@@ -151,7 +150,7 @@ export function iommuDmaMap(device: DmaDevice, phys: number, size: number, prot:
   device.iommu.flushQueue?.poll();
   const iova = allocIova(device, bytes);
   if (iova === 0) return 0;
-  undoOnFailure(
+  orUndo(
     () => device.iommu.map(iova, phys - offset, bytes, prot),
     () => device.iommu.iovaFree(iova, bytes),
   );

@@ -1,5 +1,4 @@
-import { isKernelError, kmemSlab, KernelError, type Machine } from '@dmabuf-emu/shm';
-import { undoOnFailure } from '../internal/unwind.ts';
+import { isKernelError, KernelError, kmemSlab, type Machine, orUndo } from '@dmabuf-emu/shm';
 import { DomainGeometry, type GeometryOptions, setGeometry } from './domain-geometry.ts';
 import { DOMAIN_TYPES, DomainStruct, type DomainType, isDmaType } from './domain-struct.ts';
 import { FlushQueue, type FlushQueueKind } from './flush-queue.ts';
@@ -39,7 +38,7 @@ export function createDomain(machine: Machine, options: DomainOptions): number {
   const p = slab.at(ref);
   DomainStruct.type.set(mem, p, DOMAIN_TYPES.indexOf(options.type));
   DomainStruct.owner.set(mem, p, (options.owner ?? -1) + 1);
-  undoOnFailure(
+  orUndo(
     () => {
       setGeometry(machine, p, options);
       if (isDmaType(options.type) || options.type === 'unmanaged') addPageTable(machine, p, shape);

@@ -1,5 +1,4 @@
-import { KernelError, type Machine, type Mutex, mutexOf } from '@dmabuf-emu/shm';
-import { undoOnFailure } from '../internal/unwind.ts';
+import { KernelError, type Machine, type Mutex, mutexOf, orUndo } from '@dmabuf-emu/shm';
 import { PAGE_SIZE } from '../memory/page.ts';
 import { IovaCache, MAGAZINE_PAGES, magazineOrder } from './iova-cache.ts';
 import { IovaRanges } from './iova-ranges.ts';
@@ -88,7 +87,7 @@ export class IovaSpace {
     IovaStruct.pages32.set(mem, p, FOUR_GIB / granule);
     const ranges = new IovaRanges(machine, p);
     const cache = new IovaCache(machine, p);
-    undoOnFailure(
+    orUndo(
       () => {
         ranges.init();
         cache.init();

@@ -1,6 +1,5 @@
 import { type Attachment, type DmaDirection, SgTable } from '@dmabuf-emu/core';
-import { KernelError, type Machine } from '@dmabuf-emu/shm';
-import { undoOnFailure } from '../internal/unwind.ts';
+import { KernelError, type Machine, orUndo } from '@dmabuf-emu/shm';
 import {
   type DmaDevice,
   dmaIovaDestroy,
@@ -75,7 +74,7 @@ export function physVecToSgt(
   }
   const slab = machine.slab(HolderStruct);
   const holder = slab.alloc(SITE);
-  return undoOnFailure(
+  return orUndo(
     () => mapRanges(slab.at(holder), { attachment, provider, ranges, size, direction }, machine, holder),
     () => slab.free(holder, SITE),
   );
@@ -99,7 +98,7 @@ function mapRanges(p: number, request: Request, machine: Machine, holder: number
   const state = mapType === P2pMapType.THRU_HOST_BRIDGE ? { addr: 0, size: 0 } : null;
   const job: Job = { ...request, system, client, state, filler: new SgFiller(machine) };
   if (state !== null) dmaIovaTryAlloc(client, state, 0, size);
-  const sgt = undoOnFailure(
+  const sgt = orUndo(
     () => buildTable(job),
     () => {
       if (state !== null && dmaUseIova(state) && !mappingQuirk(machine, 'mapping.leakIova')) dmaIovaFree(client, state);
@@ -115,7 +114,7 @@ function mapRanges(p: number, request: Request, machine: Machine, holder: number
   HolderStruct.iovaSize.set(mem, p, state?.size ?? 0);
   HolderStruct.size.set(mem, p, size);
   sgt.setPrivWord(HOLDER_WORD, holder);
-  undoOnFailure(
+  orUndo(
     () => HolderStruct.grants.set(mem, p, addGrants(job, sgt)),
     () => {
       unmapAll(job, sgt);
@@ -135,7 +134,7 @@ function buildTable(job: Job): SgTable {
   if (nents === 0)
     throw new KernelError('EINVAL', SITE, `${ranges.length} ranges of ${size} bytes need no or too many entries`);
   const sgt = SgTable.alloc(attachment.machine, nents, SITE);
-  undoOnFailure(
+  orUndo(
     () => {
       sgt.origNents = nents;
       if (state === null) fillBus(job, sgt);
@@ -165,7 +164,7 @@ function fillIova(job: Job, state: DmaIovaState, sgt: SgTable): void {
   const atZero = mappingQuirk(machine, 'mapping.iovaLinkOffsetZero');
   const wraps = mappingQuirk(machine, 'mapping.mappedLen32');
   let mapped = 0;
-  undoOnFailure(
+  orUndo(
     () => {
       for (const { paddr, len } of ranges) {
         dmaIovaLink(client, state, paddr, atZero ? 0 : mapped, len, direction, MMIO);
@@ -184,7 +183,7 @@ function fillIova(job: Job, state: DmaIovaState, sgt: SgTable): void {
 
 function fillDirect(job: Job, sgt: SgTable): void {
   const { client, ranges, direction, filler } = job;
-  undoOnFailure(
+  orUndo(
     () => {
       for (const { paddr, len } of ranges) {
         const address = dmaMapPhys(client, paddr, len, direction, MMIO);
@@ -230,7 +229,7 @@ export function destroyIova(client: DmaDevice, state: DmaIovaState, mapped: numb
 function addGrants({ attachment, client, system }: Job, sgt: SgTable): number {
   const { dmabuf } = attachment;
   let newest = 0;
-  undoOnFailure(
+  orUndo(
     () => {
       for (let i = 0; i < sgt.nents; i++) {
         const grant = {

@@ -1,7 +1,6 @@
-import { i32, kmemSlab, type Machine, type Mem, ref, spinLock, spinUnlock, struct, u53 } from '@dmabuf-emu/shm';
+import { i32, kmemSlab, type Machine, type Mem, orUndo, ref, spinLock, spinUnlock, struct, u53 } from '@dmabuf-emu/shm';
 import { FunctionStruct } from '../config-space/function-state.ts';
 import { countSetBits, findClearRun, nextClearBit, writeBits } from '../memory/bit-runs.ts';
-import { undoOnFailure } from '../internal/unwind.ts';
 import { PAGE_SIZE } from '../memory/page.ts';
 
 const F = FunctionStruct;
@@ -56,7 +55,7 @@ export class P2pmemPool {
     const slab = this.#machine.slab(C);
     const bitmaps = kmemSlab(this.#machine, wordsOf(pages));
     const chunk = slab.alloc('p2pmem_chunk');
-    const bitmap = undoOnFailure(
+    const bitmap = orUndo(
       () => bitmaps.alloc('p2pmem_bitmap'),
       () => slab.free(chunk, 'p2pmem_chunk'),
     );

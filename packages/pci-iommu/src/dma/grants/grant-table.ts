@@ -4,12 +4,12 @@ import {
   kmemSlab,
   type Machine,
   type Mem,
+  orUndo,
   type Slab,
   spinLock,
   spinUnlock,
   syncPoint,
 } from '@dmabuf-emu/shm';
-import { undoOnFailure } from '../../internal/unwind.ts';
 import type { FaultGrant } from '../fault-record.ts';
 import { ExportedRanges } from './exported-ranges.ts';
 import { GRANT_INVALIDATED, GRANT_LIVE, GRANT_RETIRED, GrantStruct, RequesterStruct } from './grant-struct.ts';
@@ -92,7 +92,7 @@ export class GrantTable {
     G.next.set(this.#mem, p, next);
     G.address.set(this.#mem, p, info.address);
     G.length.set(this.#mem, p, info.length);
-    undoOnFailure(
+    orUndo(
       () => this.#change(info.requester, (at) => this.#insert(at, grant, info.address, info.length)),
       () => this.#slab.free(grant, 'dma.grant'),
     );
@@ -212,7 +212,7 @@ export class GrantTable {
   #change(requester: number, fn: (at: number) => void): void {
     const p = this.#at(requester);
     spinLock(this.#machine, p + R.lock.at);
-    undoOnFailure(
+    orUndo(
       () => fn(p),
       () => spinUnlock(this.#machine, p + R.lock.at),
     );

@@ -1,5 +1,4 @@
-import { kmemSlab, type Machine } from '@dmabuf-emu/shm';
-import { undoOnFailure } from '../../internal/unwind.ts';
+import { kmemSlab, type Machine, orUndo } from '@dmabuf-emu/shm';
 import { AtsStruct } from './ats-struct.ts';
 import { DomainStruct } from '../domain-struct.ts';
 import { highBits, lowBits } from '../table-entry.ts';
@@ -37,7 +36,7 @@ export class DeviceTlb {
     const { mem } = machine;
     const words = kmemSlab(machine, iotlbWords(SETS, WAYS));
     const tlb = words.alloc('pci.ats');
-    const made = undoOnFailure(
+    const made = orUndo(
       () => machine.slab(A).alloc('pci.ats'),
       () => words.free(tlb, 'pci.ats'),
     );
