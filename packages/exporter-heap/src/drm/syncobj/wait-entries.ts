@@ -107,12 +107,14 @@ export class WaitEntry {
    * but nothing that is given back twice. @kernel drm_syncobj_remove_wait
    */
   free(): void {
-    const { machine, syncobj, callback, fence } = this;
+    const { machine, syncobj, callback } = this;
     const { mem } = machine;
     W.task.set(mem, this.#p, 0);
     syncobj.withLock(() => {
       if (W.listed.get(mem, this.#p) !== 0) unlinkWaits(syncobj, (entry) => entry.ref === this.ref);
     });
+    // Until it was off the list, somebody else could still put a fence there.
+    const { fence } = this;
     fence?.removeCallback(callback);
     W.fence.store(mem, this.#p, 0);
     fence?.put();
