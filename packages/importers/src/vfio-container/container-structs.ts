@@ -16,4 +16,6 @@ export const VfioDmaStruct = struct('vfio_dma', {
   bytes: u53(),
   /** The first of a chain of pins. */
   pins: ref(),
+  /** Where it is mapped. */
+  domain: ref(),
 });

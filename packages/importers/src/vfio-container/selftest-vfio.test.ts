@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { IOMMU_MODES, type IommuMode, UserMemory, VfioContainer } from '@dmabuf-emu/importers';
+import { IOMMU_MODES, type IommuMode, registerImporters, UserMemory, VfioContainer } from '@dmabuf-emu/importers';
 import { builtinMachine, DmaFault, type MachineDescription, type PciFunction, PciSystem } from '@dmabuf-emu/pci-iommu';
-import { KernelError } from '@dmabuf-emu/shm';
+import { KernelError, Machine } from '@dmabuf-emu/shm';
 import { testMachine } from '@dmabuf-emu/shm/testing';
 import { describe, expect, test } from 'vitest';
 import { NIC } from '#dist/testing/rig.test-worker.js';
@@ -312,6 +312,22 @@ describe('what the modes do differently', () => {
     rig.memory.munmap(vaddr);
     expect(() => rig.memory.read(vaddr, 1)).toThrow(errno('EFAULT'));
     expect(rig.nic.dma.read(IOVA, 1)).toEqual(Uint8Array.of(9));
+  });
+
+  test('what a dead task had mapped is reached by its device no longer', () => {
+    using machine = testMachine();
+    registerImporters(machine);
+    const pci = PciSystem.create(machine, { topology: builtinMachine('genoa-4gpu') });
+    const other = Machine.join(machine.handle, { name: 'driver' });
+    const memory = new UserMemory(other);
+    const container = VfioContainer.open(other, 'vfio_type1v2_iommu', PciSystem.of(other).function(NIC));
+    container.mapDma({ iova: IOVA, vaddr: memory.mmap(PAGE), size: PAGE });
+    const nic = pci.function(NIC);
+    expect(nic.dma.tryWrite(IOVA, Uint8Array.of(1))).toBe(1);
+    machine.reap(other.tid);
+    expect(() => nic.dma.write(IOVA, Uint8Array.of(2))).toThrow(/iommu-fault.*not mapped/u);
+    expect(pci.memory.ram.usedPages).toBe(0);
+    expect(machine.verify()).toMatchObject({ errors: [], leaks: [] });
   });
 
   test('every failed allocation leaves nothing behind', () => {

@@ -118,6 +118,7 @@ export class Type1 {
         D.iova.set(mem, p, iova);
         D.bytes.set(mem, p, bytes);
         D.pins.set(mem, p, pins);
+        D.domain.set(mem, p, domain.ref);
         this.#dmas.push(ref);
       },
       () => slab.free(ref, 'vfio_dma'),
