@@ -114,9 +114,10 @@ export class InterruptController {
       I.count.add(machine.mem, p, 1);
       const file = I.file.get(machine.mem, p);
       if (file !== 0) told = File.of(machine, file).get();
+      // The vector may be taken back as soon as the lock is free.
+      waitQueueOf(machine, p, I.queue).wakeAll();
     });
     if (p === 0) return false;
-    waitQueueOf(machine, p, I.queue).wakeAll();
     if (told !== null) signal(told);
     return true;
   }
