@@ -95,6 +95,7 @@ export class Ioas {
     const p = slab.at(ref);
     D.task.set(mem, p, machine.tid);
     D.domain.set(mem, p, domain.ref);
+    D.ioas.set(mem, p, this.ref);
     orUndo(
       () =>
         this.#changing('write', () => {
@@ -220,6 +221,7 @@ export class Ioas {
         const iova = this.#place(flags, wanted, start, length);
         const p = slab.at(ref);
         A.task.set(mem, p, machine.tid);
+        A.ioas.set(mem, p, this.ref);
         A.iova.set(mem, p, iova);
         A.length.set(mem, p, length);
         A.pages.set(mem, p, pages.ref);

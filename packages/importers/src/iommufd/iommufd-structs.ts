@@ -12,12 +12,13 @@ export const IoasStruct = struct('iommufd_ioas', {
 });
 
 /** A domain of an address space. @kernel iommufd_hwpt_paging */
-export const HwptStruct = struct('iommufd_hwpt', { task: i32(), next: ref(), domain: ref() });
+export const HwptStruct = struct('iommufd_hwpt', { task: i32(), next: ref(), domain: ref(), ioas: ref() });
 
 /** A range of an address space. @kernel iopt_area */
 export const AreaStruct = struct('iopt_area', {
   task: i32(),
   next: ref(),
+  ioas: ref(),
   /** A buffer's pages, or with `user` a program's. */
   pages: ref(),
   user: i32(),

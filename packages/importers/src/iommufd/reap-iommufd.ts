@@ -20,6 +20,7 @@ const SITE = 'reap';
 export function reapIommufd(machine: Machine, task: number): void {
   const { mem } = machine;
   for (const ref of ownedBy(machine, P, task)) new IoptPages(machine, ref).reap();
+  unmapUserAreas(machine, task);
   for (const ref of ownedBy(machine, T, task)) machine.slab(T).free(ref, SITE);
   for (const ref of ownedBy(machine, A, task)) {
     const p = machine.slab(A).at(ref);
@@ -33,11 +34,24 @@ export function reapIommufd(machine: Machine, task: number): void {
     machine.slab(P).free(ref, SITE);
     putOwnedBuffer(machine, dmabuf);
   }
-  // A domain that outlives the task may still map them; the task's devices are stopped by whoever reaps.
   for (const ref of ownedBy(machine, U, task)) new UserPages(machine, ref).put();
   for (const struct of [D, I]) for (const ref of ownedBy(machine, struct, task)) machine.slab(struct).free(ref, SITE);
 }
 
 function domainOf(machine: Machine, ref: number): IommuDomain {
   return new IommuDomain(machine, PciSystem.of(machine).memory.map, ref);
+}
+
+/** Takes program memory out of every domain before it is given back: a domain may outlive the task. */
+function unmapUserAreas(machine: Machine, task: number): void {
+  const { mem } = machine;
+  const hwpts = ownedBy(machine, D, task).map((ref) => machine.slab(D).at(ref));
+  for (const ref of ownedBy(machine, A, task)) {
+    const a = machine.slab(A).at(ref);
+    if (A.user.get(mem, a) === 0) continue;
+    for (const d of hwpts) {
+      if (D.ioas.get(mem, d) !== A.ioas.get(mem, a)) continue;
+      unlessLost(() => domainOf(machine, D.domain.get(mem, d)).unmap(A.iova.get(mem, a), A.length.get(mem, a)));
+    }
+  }
 }

@@ -314,13 +314,13 @@ describe('what the modes do differently', () => {
     expect(rig.nic.dma.read(IOVA, 1)).toEqual(Uint8Array.of(9));
   });
 
-  test('what a dead task had mapped is reached by its device no longer', () => {
+  test.each(IOMMU_MODES)('%s: what a dead task had mapped is reached by its device no longer', (mode) => {
     using machine = testMachine();
     registerImporters(machine);
     const pci = PciSystem.create(machine, { topology: builtinMachine('genoa-4gpu') });
     const other = Machine.join(machine.handle, { name: 'driver' });
     const memory = new UserMemory(other);
-    const container = VfioContainer.open(other, 'vfio_type1v2_iommu', PciSystem.of(other).function(NIC));
+    const container = VfioContainer.open(other, mode, PciSystem.of(other).function(NIC));
     container.mapDma({ iova: IOVA, vaddr: memory.mmap(PAGE), size: PAGE });
     const nic = pci.function(NIC);
     expect(nic.dma.tryWrite(IOVA, Uint8Array.of(1))).toBe(1);
