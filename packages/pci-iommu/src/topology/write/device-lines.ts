@@ -59,11 +59,7 @@ function statusText(view: FunctionView): string {
     flag('66MHz', bit(0x20)),
     flag('UDF', bit(0x40)),
     flag('FastB2B', bit(0x80)),
-    flag('ParErr', bit(0x100)),
-    `DEVSEL=${['fast', 'medium', 'slow', '??'][(status >>> 9) & 3] ?? ''}`,
-    flag('>TAbort', bit(0x800)),
-    flag('<TAbort', bit(0x1000)),
-    flag('<MAbort', bit(0x2000)),
+    ...transferStatus(status),
     flag('>SERR', bit(0x4000)),
     flag('<PERR', bit(0x8000)),
     flag('INTx', bit(0x8)),
@@ -99,16 +95,23 @@ function bridgeLines(view: FunctionView): readonly TextLine[] {
   ];
 }
 
+/** What both status registers of a bridge tell of transfers. */
+function transferStatus(status: number): string[] {
+  return [
+    flag('ParErr', (status & 0x100) !== 0),
+    `DEVSEL=${['fast', 'medium', 'slow', '??'][(status >>> 9) & 3] ?? ''}`,
+    flag('>TAbort', (status & 0x800) !== 0),
+    flag('<TAbort', (status & 0x1000) !== 0),
+    flag('<MAbort', (status & 0x2000) !== 0),
+  ];
+}
+
 function secondaryStatus(status: number): string {
   const bit = (mask: number): boolean => (status & mask) !== 0;
   return [
     flag('66MHz', bit(0x20)),
     flag('FastB2B', bit(0x80)),
-    flag('ParErr', bit(0x100)),
-    `DEVSEL=${['fast', 'medium', 'slow', '??'][(status >>> 9) & 3] ?? ''}`,
-    flag('>TAbort', bit(0x800)),
-    flag('<TAbort', bit(0x1000)),
-    flag('<MAbort', bit(0x2000)),
+    ...transferStatus(status),
     flag('<SERR', bit(0x4000)),
     flag('<PERR', bit(0x8000)),
   ].join(' ');
